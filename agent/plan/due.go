@@ -1,0 +1,54 @@
+package plan
+
+import "time"
+
+// Due returns when p is due for renewal: two-thirds of the lifetime of the
+// first certificate of the chain to get there, earlier by the pair's share of
+// the jitter.
+//
+// The lifetime runs from NotBefore to NotAfter. Where two-thirds of it had
+// passed already when the pair was issued, it runs from the issue instead. A CA
+// that backdates a short certificate makes that so, and so does an intermediate
+// near its end: the CA had no better one to give, and a renewal at once would
+// bring the same again.
+func Due(p Pair, policy Policy) time.Time {
+	var due time.Time
+	for _, w := range p.Chain {
+		start := w.NotBefore
+		if !twoThirds(start, w.NotAfter).After(p.Since) && p.Since.Before(w.NotAfter) {
+			start = p.Since
+		}
+		d := twoThirds(start, w.NotAfter)
+		early := time.Duration(policy.Jitter * p.Spread * float64(w.NotAfter.Sub(start)))
+		if d = d.Add(-early); earlier(d, due) {
+			due = d
+		}
+	}
+	// A chain that is about to end is due again at ever shorter distances. They
+	// stop at a twentieth of the leaf's lifetime.
+	if len(p.Chain) > 0 && !p.Since.IsZero() {
+		if floor := p.Since.Add(p.lifetime() / 20); due.Before(floor) {
+			due = floor
+		}
+	}
+	return due
+}
+
+func twoThirds(from, to time.Time) time.Time {
+	return from.Add(to.Sub(from) / 3 * 2)
+}
+
+// end returns when the first certificate of the chain expires.
+func (p Pair) end() time.Time {
+	var end time.Time
+	for _, w := range p.Chain {
+		if earlier(w.NotAfter, end) {
+			end = w.NotAfter
+		}
+	}
+	return end
+}
+
+func (p Pair) lifetime() time.Duration {
+	return p.Chain[0].NotAfter.Sub(p.Chain[0].NotBefore)
+}

@@ -1,0 +1,169 @@
+// Package plan decides what happens next, and when to look again.
+//
+// It is pure: facts and a time go in, one step comes out. Nothing is
+// remembered between two calls, so there is no phase that a crash could lose
+// and no clock that a suspend could stop. A due date, a file event, a signal
+// and a start after a crash all ask the same question here.
+package plan
+
+import (
+	"fmt"
+	"time"
+)
+
+// Facts is what the agent sees at one instant: on disk, at the servers, and in
+// its memory of failures.
+type Facts struct {
+	Clock   error     // why the wall clock cannot be believed; nil when it can
+	Recheck time.Time // when to look at the clock again; zero when a clock step will tell
+
+	Newest  *Pair // the newest complete pair on disk; nil when there is none
+	Current bool  // whether servers that start now load Newest
+	Foreign bool  // whether a good pair that another hand put there waits to be taken in
+
+	Servers []Server
+	Issue   Attempts // failed attempts to get a certificate since the last success
+	Asked   bool     // a person asked for a new certificate
+}
+
+// A Pair is what the plan needs to know of a certificate chain on disk.
+type Pair struct {
+	ID     string    // the leaf's fingerprint, hex
+	Chain  []Window  // leaf first
+	Since  time.Time // when the pair was issued or taken in; zero when unknown
+	Unfit  string    // why it does not satisfy the configuration any more; empty when it does
+	Spread float64   // in [0,1), the same for the same key: where in the jitter this host lies
+}
+
+// A Window is the validity of one certificate.
+type Window struct{ NotBefore, NotAfter time.Time }
+
+// A Server is one redis-server as its last handshake showed it.
+type Server struct {
+	Served string   // the ID of the leaf that it shows; empty when it was not reached
+	Failed Attempts // failed attempts to load the newest pair, or to reach the server
+}
+
+// Attempts counts failures since the last success.
+type Attempts struct {
+	Failed int           // how many in a row
+	Last   time.Time     // when the last of them ended
+	After  time.Duration // what the other side asked to wait (Retry-After); zero when it did not
+}
+
+// A Policy is the part of the configuration that decides when.
+type Policy struct {
+	Jitter float64 // the part of the lifetime over which hosts are spread, 0 to 0.25
+}
+
+// An Action is what the agent does next.
+type Action int
+
+// The actions, in the order in which they are preferred.
+const (
+	Wait  Action = iota // nothing until Step.At or a hint
+	Adopt               // take in the pair that another hand put there
+	Issue               // get a new certificate
+	Load                // make servers load the newest pair, and prove it
+)
+
+func (a Action) String() string {
+	switch a {
+	case Adopt:
+		return "adopt"
+	case Issue:
+		return "issue"
+	case Load:
+		return "load"
+	}
+	return "wait"
+}
+
+// A Step is the answer.
+type Step struct {
+	Do      Action
+	Why     string    // for people: the reason for Do, or what is waited for
+	At      time.Time // Wait: when to look again; zero means that only a hint can change anything
+	Due     time.Time // when the newest pair is due for renewal; zero without a pair
+	Fresh   bool      // Issue: the names or the key type changed, so that a renewal of the old certificate will not do
+	Servers []int     // Load: the indexes of the servers to load
+}
+
+// Next returns the step to take at the time now.
+func Next(now time.Time, f Facts, p Policy) Step {
+	if f.Foreign {
+		return Step{Do: Adopt, Why: "another hand put a newer pair there"}
+	}
+	s := issue(now, f, p)
+	if s.Do == Issue {
+		return s
+	}
+	if l := load(now, f); l.Do == Load || earlier(l.At, s.At) {
+		l.Due = s.Due
+		return l
+	}
+	return s
+}
+
+// issue says whether a new certificate is wanted now, and else when.
+func issue(now time.Time, f Facts, p Policy) Step {
+	var s Step
+	switch {
+	case f.Newest == nil:
+		s = Step{Do: Issue, Why: "there is no certificate yet", Fresh: true}
+	case f.Asked:
+		s = Step{Do: Issue, Why: "asked for", Fresh: f.Newest.Unfit != "", Due: Due(*f.Newest, p)}
+	case f.Newest.Unfit != "":
+		s = Step{Do: Issue, Why: f.Newest.Unfit, Fresh: true, Due: Due(*f.Newest, p)}
+	default:
+		due := Due(*f.Newest, p)
+		if now.Before(due) {
+			return Step{Why: "renewal", At: due, Due: due}
+		}
+		s = Step{Do: Issue, Why: reason(now, *f.Newest), Due: due}
+	}
+	if f.Clock != nil {
+		return Step{Why: fmt.Sprintf("the clock: %v", f.Clock), At: f.Recheck, Due: s.Due}
+	}
+	if at := f.Issue.retry(now, f.Newest, asking(f.Newest)); now.Before(at) && !f.Asked {
+		return Step{Why: fmt.Sprintf("next attempt at a certificate (%s)", s.Why), At: at, Due: s.Due}
+	}
+	return s
+}
+
+func reason(now time.Time, p Pair) string {
+	if end := p.end(); !now.Before(end) {
+		return fmt.Sprintf("the certificate on disk expired at %s", end.UTC().Format(time.RFC3339))
+	}
+	return "two-thirds of the lifetime have passed"
+}
+
+// load says whether servers must load the newest pair now, and else when.
+func load(now time.Time, f Facts) Step {
+	if f.Newest == nil || !now.Before(f.Newest.end()) {
+		return Step{} // an expired pair helps nobody, and could replace a better one
+	}
+	s := Step{Do: Load, Why: "a server does not show the newest certificate"}
+	var at time.Time
+	for i, server := range f.Servers {
+		if f.Current && server.Served == f.Newest.ID {
+			continue
+		}
+		if retry := server.Failed.retry(now, f.Newest, loading); now.Before(retry) {
+			if earlier(retry, at) {
+				at = retry
+			}
+			continue
+		}
+		s.Servers = append(s.Servers, i)
+	}
+	if len(s.Servers) == 0 {
+		return Step{Why: "next attempt to load the certificate", At: at}
+	}
+	return s
+}
+
+// earlier reports whether a is a time and comes before b; zero is never.
+func earlier(a, b time.Time) bool {
+	return !a.IsZero() && (b.IsZero() || a.Before(b))
+}
