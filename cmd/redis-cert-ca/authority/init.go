@@ -1,0 +1,248 @@
+package authority
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Init writes a new authority into o.Dir, mode 0700, and tells about it.
+//
+// It refuses a directory that holds anything (ErrExists). When it fails it
+// leaves nothing behind; when it is killed it leaves a directory that Start
+// refuses and that the next Init clears.
+func Init(o InitOptions) (*Info, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("init: %w", err)
+	}
+	o.Dir = dir
+	files, root, err := newFiles(o, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("init %s: %w", dir, err)
+	}
+	if err := install(dir, files); err != nil {
+		return nil, fmt.Errorf("init %s: %w", dir, err)
+	}
+	info := &Info{
+		Dir:             dir,
+		URL:             serverURL(o.DNS[0], o.Address),
+		Fingerprint:     fingerprint(root.cert),
+		ProvisionerName: o.Provisioner,
+		PasswordFile:    PasswordFile(dir),
+		RootFile:        filepath.Join(dir, rootFile),
+		RootKeyFile:     filepath.Join(dir, rootKeyFile),
+		ConfigFile:      filepath.Join(dir, configFile),
+	}
+	if o.ACME {
+		info.ACMEDirectory = info.URL + "/acme/" + acmeName + "/directory"
+	}
+	return info, nil
+}
+
+// newFiles makes the keys, certificates and configuration of an authority and
+// returns the files that hold them, by their path below the directory.
+func newFiles(o InitOptions, now time.Time) (map[string][]byte, issuer, error) {
+	root, err := newRoot(o.Name, now, o.RootLifetime)
+	if err != nil {
+		return nil, issuer{}, err
+	}
+	intermediate, err := newIntermediate(root, o.Name, now, o.IntermediateLifetime)
+	if err != nil {
+		return nil, issuer{}, err
+	}
+	keyPassword, provisionerPassword := newPassword(), newPassword()
+	rootKey, err := root.keyPEM(keyPassword)
+	if err != nil {
+		return nil, issuer{}, err
+	}
+	intermediateKey, err := intermediate.keyPEM(keyPassword)
+	if err != nil {
+		return nil, issuer{}, err
+	}
+	cfg, err := newConfig(o, provisionerPassword)
+	if err != nil {
+		return nil, issuer{}, err
+	}
+	cfgJSON, err := json.MarshalIndent(cfg, "", "  ")
+	if err != nil {
+		return nil, issuer{}, fmt.Errorf("encode ca.json: %w", err)
+	}
+	return map[string][]byte{
+		rootFile:                root.certPEM(),
+		intermediateFile:        intermediate.certPEM(),
+		rootKeyFile:             rootKey,
+		intermediateKeyFile:     intermediateKey,
+		passwordFile:            keyPassword,
+		provisionerPasswordFile: provisionerPassword,
+		configFile:              append(cfgJSON, '\n'),
+	}, root, nil
+}
+
+// newPassword returns 256 random bits as 43 printable characters, without a
+// newline: some clients take every byte of a password file for the password.
+func newPassword() []byte {
+	var b [32]byte
+	rand.Read(b[:]) // never fails: crypto/rand.Read
+	return []byte(base64.RawURLEncoding.EncodeToString(b[:]))
+}
+
+// serverURL returns the base URL of a server that name leads to and that
+// listens on address.
+func serverURL(name, address string) string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "443" {
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]"
+		}
+		return "https://" + name
+	}
+	return "https://" + net.JoinHostPort(name, port)
+}
+
+// partial begins the name of the directory, inside the authority's own, in
+// which Init prepares what it then moves into place. Init makes it only where
+// nothing else is, and removes it last: where it stands beside no ca.json, an
+// Init was broken off, and all that is there is of its making.
+//
+// The parent directory plays no part, as it often may not be written to, and
+// as the authority's directory may be a mount point that cannot be renamed.
+const partial = ".init-"
+
+// install writes files below dir such that ca.json, without which there is no
+// authority, appears last.
+func install(dir string, files map[string][]byte) (err error) {
+	made, err := prepare(dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, clear(dir))
+			if made {
+				os.Remove(dir) // empty now; what clear says is the better error
+			}
+		}
+	}()
+	tmp, err := os.MkdirTemp(dir, partial)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(tmp, "db"), 0o700); err != nil {
+		return err
+	}
+	for name, data := range files {
+		if err := writeFile(filepath.Join(tmp, name), data); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"certs", "secrets", "config", "db"} {
+		if err := syncDir(filepath.Join(tmp, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"certs", "secrets", "db", "config"} {
+		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(tmp); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// prepare makes dir, or takes an existing one in which nothing stands but what
+// a broken-off Init left. It reports whether it made it.
+func prepare(dir string) (made bool, err error) {
+	err = os.Mkdir(dir, 0o700)
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return false, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, configFile)); err == nil {
+		return false, fmt.Errorf("%w the certificate authority that is there: run it, or choose another directory", ErrExists)
+	}
+	if err := clear(dir); err != nil {
+		return false, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" { // a file system's own
+			return false, fmt.Errorf("%w what is there (%s): choose a directory that does not exist yet or is empty", ErrExists, e.Name())
+		}
+	}
+	return false, os.Chmod(dir, 0o700)
+}
+
+// clear removes what a broken-off Init left in dir, and nothing else.
+func clear(dir string) error {
+	left, err := filepath.Glob(filepath.Join(escapeGlob(dir), partial+"*"))
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	for _, name := range []string{"config", "db", "secrets", "certs"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	for _, tmp := range left {
+		if err := os.RemoveAll(tmp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// escapeGlob returns path such that filepath.Glob takes it literally.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// writeFile writes data to a new file of mode 0600 that nobody else can read,
+// in a directory of mode 0700 that it makes if need be, and fsyncs it.
+func writeFile(path string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// syncDir makes the names in a directory durable; fsync(2): "Calling fsync()
+// does not necessarily ensure that the entry in the directory containing the
+// file has also reached disk."
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,98 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+const (
+	defaultLifetime   = 24 * time.Hour
+	defaultMin        = 5 * time.Minute
+	defaultMax        = 24 * time.Hour
+	defaultBackdate   = time.Minute
+	defaultCALifetime = 10 * 365 * 24 * time.Hour
+)
+
+// withDefaults fills in what o leaves empty.
+func (o InitOptions) withDefaults() InitOptions {
+	orString := func(s *string, d string) {
+		if *s == "" {
+			*s = d
+		}
+	}
+	orDuration := func(v *time.Duration, d time.Duration) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	orString(&o.Name, "Redis")
+	orString(&o.Address, ":9000")
+	orString(&o.Provisioner, "redis")
+	orDuration(&o.Lifetime, defaultLifetime)
+	orDuration(&o.MinLifetime, min(defaultMin, o.Lifetime))
+	orDuration(&o.MaxLifetime, max(defaultMax, o.Lifetime))
+	orDuration(&o.Backdate, defaultBackdate)
+	orDuration(&o.RootLifetime, defaultCALifetime)
+	orDuration(&o.IntermediateLifetime, o.RootLifetime)
+	o.Backdate = max(o.Backdate, 0)
+	return o
+}
+
+// validate reports every fault of o, whose defaults are filled in.
+func (o InitOptions) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(format, args...))
+	}
+	if o.Dir == "" {
+		fault("directory: none given: name the directory to write the authority to")
+	}
+	if len(o.DNS) == 0 {
+		fault("dns: none given: name at least one DNS name or IP address under which hosts reach this machine")
+	}
+	for _, name := range o.DNS {
+		if !validName(name) {
+			fault("dns: %q is neither a DNS name nor an IP address: leave out scheme and port", name)
+		}
+	}
+	if _, port, err := net.SplitHostPort(o.Address); err != nil || port == "" {
+		fault("address: %q: want host:port, or :port for every interface", o.Address)
+	}
+	if o.Provisioner == acmeName {
+		fault("provisioner: %q is the name of the ACME provisioner: take another", o.Provisioner)
+	}
+	if o.MinLifetime < 0 || o.Lifetime < 0 || o.MaxLifetime < 0 || o.RootLifetime < 0 || o.IntermediateLifetime < 0 {
+		fault("lifetime: a negative duration: write one like 24h")
+	}
+	if o.Lifetime < o.MinLifetime || o.Lifetime > o.MaxLifetime {
+		fault("lifetime: %s lies outside %s to %s: change it, or the minimum or maximum lifetime", o.Lifetime, o.MinLifetime, o.MaxLifetime)
+	}
+	if o.IntermediateLifetime > o.RootLifetime {
+		fault("intermediate lifetime: %s outlives the root's %s", o.IntermediateLifetime, o.RootLifetime)
+	}
+	return errors.Join(faults...)
+}
+
+// validName reports whether name is an IP address, or has the form of a DNS
+// name: labels of letters, digits, hyphens and underscores (RFC 1123, section
+// 2.1, and what is found in the wild).
+func validName(name string) bool {
+	if net.ParseIP(name) != nil {
+		return true
+	}
+	if len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "-") != label {
+			return false
+		}
+		if strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
