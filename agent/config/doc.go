@@ -1,0 +1,98 @@
+// Package config loads and checks the configuration of the agent.
+//
+// A file is read strictly: an unknown or repeated key, a value of the wrong
+// type, a missing value or one that cannot work is refused. All faults are
+// told at once, each in one line with file, line, field, value and what to
+// write instead:
+//
+//	config.yaml:12: servers[1].timeout: "5 sec" is not a duration; write it like 5s, 2m, 24h or 7d
+//
+// Durations are those of Go, and days: 5s, 2m, 24h, 7d. Secrets never stand in
+// the file; it says where they are. They are checked when it is loaded and
+// read when they are used, so that a password changed in its file takes effect
+// by itself.
+//
+// # The shortest file
+//
+//	issuer:
+//	  step:
+//	    url: https://ca.internal:9000
+//	    fingerprint: 0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3
+//	    provisioner: redis
+//	names: [redis1.internal]
+//	servers: [127.0.0.1:6379]
+//
+// The password of the provisioner comes from the systemd credential
+// provisioner-password, as LoadCredential= in the unit sets it.
+//
+// # Every key
+//
+//	instance (default: the name of the file without its ending; "default" for config.yaml)
+//	  names this agent in its directories and in the log.
+//	directory (default: /var/lib/redis-cert-agent/INSTANCE)
+//	  holds the certificates; redis.conf names current/redis.crt, current/redis.key and current/ca.crt in it.
+//	control (default: /run/redis-cert-agent/INSTANCE/control.sock)
+//	  the unix socket on which the running agent answers status and renew.
+//	issuer.step.url (required)
+//	  the URL of the step-ca.
+//	issuer.step.fingerprint (required)
+//	  the SHA-256 fingerprint of the root certificate of the CA; colons and upper case do not matter.
+//	issuer.step.provisioner (required)
+//	  the name of a JWK provisioner of the CA.
+//	issuer.step.password_file (default: credential:provisioner-password)
+//	  the password of the provisioner: a file that others cannot access, or the credential of the unit that credential:NAME names.
+//	issuer.step.lifetime (default: the default of the CA)
+//	  how long a certificate is asked to be valid.
+//	issuer.step.timeout (default: 20s)
+//	  bounds one request to the CA.
+//	names (required)
+//	  the DNS names and IP addresses in the certificate; a wildcard may stand for the first label.
+//	key.type (default: ec-p256)
+//	  the type of the private key: ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519.
+//	key.reuse (default: false)
+//	  keeps the private key at a renewal, for clients that pin it.
+//	servers[].address (required)
+//	  the TLS address of a Redis on this host; an element that has only this may be just the address.
+//	servers[].name (default: the first of names)
+//	  the name that the served certificate is verified against.
+//	servers[].control (default: the TLS address)
+//	  where commands are sent: unix:/path, or plain:HOST:PORT on loopback.
+//	servers[].user (default: the default user of Redis)
+//	  the ACL user; it needs +config|get +config|set +info +ping.
+//	servers[].password_file (default: credential:redis-password where there is one, else no password)
+//	  the password for Redis, as a file or credential:NAME.
+//	servers[].client_cert (default: the certificate of the server itself)
+//	  the certificate to present when Redis asks for one.
+//	servers[].client_key (default: the key of the server itself)
+//	  the key of client_cert, as a file or credential:NAME; the two go together.
+//	servers[].config_command (default: CONFIG)
+//	  the name that rename-command gives to CONFIG.
+//	servers[].insecure_skip_verify (default: false)
+//	  talks to a Redis on loopback whatever certificate it shows; logged as a warning at every use.
+//	servers[].timeout (default: 5s)
+//	  bounds one exchange with Redis.
+//	paths.cert (default: none)
+//	  the tls-cert-file of an existing redis.conf; it becomes a symlink into directory.
+//	paths.key (default: none)
+//	  the tls-key-file of an existing redis.conf; cert and key go together.
+//	paths.ca (default: none)
+//	  the tls-ca-cert-file of an existing redis.conf.
+//	files.owner (default: the user of the agent)
+//	  the user that owns the files, by name or number.
+//	files.group (default: redis if there is this group and the agent may use it, else the group of the agent)
+//	  the group that may read the files, by name or number.
+//	files.mode (default: "0640")
+//	  the mode of the files; others never get access.
+//	roots.file (default: none)
+//	  more root certificates, in PEM, that go into ca.crt.
+//	roots.policy (default: merge)
+//	  merge keeps what ca.crt holds; exact takes only the roots of the CA and of file.
+//	usages (default: auto)
+//	  the extended key usages the certificate must have: auto finds out whether Redis presents it as a client, or [server], or [server, client].
+//	keep (default: 3)
+//	  how many previous certificates are kept to roll back to.
+//	jitter (default: 5%)
+//	  spreads renewals over this share of the lifetime, 0% to 25%; a host always gets the same share.
+//	clock_wait (default: 2m)
+//	  how long after boot a clock that is not synchronised yet holds back renewals.
+package config

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Field is one key of the configuration file, for the manual and the example
+// file.
+type Field struct {
+	Key      string // its path: "servers[].timeout"
+	Default  string // what holds without it, in words or as YAML; empty when Required
+	Example  string // a value, as YAML
+	Meaning  string // a sentence, without a full stop
+	Required bool   // within its mapping
+}
+
+// Minimal is the shortest useful configuration file.
+const Minimal = `issuer:
+  step:
+    url: https://ca.internal:9000
+    fingerprint: 0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3
+    provisioner: redis
+names: [redis1.internal]
+servers: [127.0.0.1:6379]
+`
+
+var reference = []Field{
+	{Key: "instance", Default: `the name of the file without its ending; "default" for config.yaml`, Example: "cache",
+		Meaning: "names this agent in its directories and in the log"},
+	{Key: "directory", Default: "/var/lib/redis-cert-agent/INSTANCE", Example: "/var/lib/redis-cert-agent/cache",
+		Meaning: "holds the certificates; redis.conf names current/redis.crt, current/redis.key and current/ca.crt in it"},
+	{Key: "control", Default: "/run/redis-cert-agent/INSTANCE/control.sock", Example: "/run/redis-cert-agent/cache/control.sock",
+		Meaning: "the unix socket on which the running agent answers status and renew"},
+
+	{Key: "issuer.step.url", Required: true, Example: "https://ca.internal:9000",
+		Meaning: "the URL of the step-ca"},
+	{Key: "issuer.step.fingerprint", Required: true, Example: "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3",
+		Meaning: "the SHA-256 fingerprint of the root certificate of the CA; colons and upper case do not matter"},
+	{Key: "issuer.step.provisioner", Required: true, Example: "redis",
+		Meaning: "the name of a JWK provisioner of the CA"},
+	{Key: "issuer.step.password_file", Default: "credential:provisioner-password", Example: "/etc/redis-cert-agent/provisioner-password",
+		Meaning: "the password of the provisioner: a file that others cannot access, or the credential of the unit that credential:NAME names"},
+	{Key: "issuer.step.lifetime", Default: "the default of the CA", Example: "24h",
+		Meaning: "how long a certificate is asked to be valid"},
+	{Key: "issuer.step.timeout", Default: "20s", Example: "20s",
+		Meaning: "bounds one request to the CA"},
+
+	{Key: "names", Required: true, Example: "[redis1.internal, 10.0.0.5]",
+		Meaning: "the DNS names and IP addresses in the certificate; a wildcard may stand for the first label"},
+	{Key: "key.type", Default: "ec-p256", Example: "ec-p256",
+		Meaning: "the type of the private key: ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519"},
+	{Key: "key.reuse", Default: "false", Example: "true",
+		Meaning: "keeps the private key at a renewal, for clients that pin it"},
+
+	{Key: "servers[].address", Required: true, Example: "127.0.0.1:6379",
+		Meaning: "the TLS address of a Redis on this host; an element that has only this may be just the address"},
+	{Key: "servers[].name", Default: "the first of names", Example: "10.0.0.5",
+		Meaning: "the name that the served certificate is verified against"},
+	{Key: "servers[].control", Default: "the TLS address", Example: "unix:/run/redis/redis.sock",
+		Meaning: "where commands are sent: unix:/path, or plain:HOST:PORT on loopback"},
+	{Key: "servers[].user", Default: "the default user of Redis", Example: "agent",
+		Meaning: "the ACL user; it needs +config|get +config|set +info +ping"},
+	{Key: "servers[].password_file", Default: "credential:redis-password where there is one, else no password", Example: "/etc/redis-cert-agent/redis-password",
+		Meaning: "the password for Redis, as a file or credential:NAME"},
+	{Key: "servers[].client_cert", Default: "the certificate of the server itself", Example: "/etc/redis-cert-agent/client.crt",
+		Meaning: "the certificate to present when Redis asks for one"},
+	{Key: "servers[].client_key", Default: "the key of the server itself", Example: "/etc/redis-cert-agent/client.key",
+		Meaning: "the key of client_cert, as a file or credential:NAME; the two go together"},
+	{Key: "servers[].config_command", Default: "CONFIG", Example: "CONFIG_7f2a",
+		Meaning: "the name that rename-command gives to CONFIG"},
+	{Key: "servers[].insecure_skip_verify", Default: "false", Example: "true",
+		Meaning: "talks to a Redis on loopback whatever certificate it shows; logged as a warning at every use"},
+	{Key: "servers[].timeout", Default: "5s", Example: "5s",
+		Meaning: "bounds one exchange with Redis"},
+
+	{Key: "paths.cert", Default: "none", Example: "/etc/redis/tls/redis.crt",
+		Meaning: "the tls-cert-file of an existing redis.conf; it becomes a symlink into directory"},
+	{Key: "paths.key", Default: "none", Example: "/etc/redis/tls/redis.key",
+		Meaning: "the tls-key-file of an existing redis.conf; cert and key go together"},
+	{Key: "paths.ca", Default: "none", Example: "/etc/redis/tls/ca.crt",
+		Meaning: "the tls-ca-cert-file of an existing redis.conf"},
+	{Key: "files.owner", Default: "the user of the agent", Example: "root",
+		Meaning: "the user that owns the files, by name or number"},
+	{Key: "files.group", Default: "redis if there is this group and the agent may use it, else the group of the agent", Example: "root",
+		Meaning: "the group that may read the files, by name or number"},
+	{Key: "files.mode", Default: `"0640"`, Example: `"0640"`,
+		Meaning: "the mode of the files; others never get access"},
+	{Key: "roots.file", Default: "none", Example: "/etc/redis-cert-agent/roots.pem",
+		Meaning: "more root certificates, in PEM, that go into ca.crt"},
+	{Key: "roots.policy", Default: "merge", Example: "exact",
+		Meaning: "merge keeps what ca.crt holds; exact takes only the roots of the CA and of file"},
+
+	{Key: "usages", Default: "auto", Example: "[server, client]",
+		Meaning: "the extended key usages the certificate must have: auto finds out whether Redis presents it as a client, or [server], or [server, client]"},
+	{Key: "keep", Default: "3", Example: "3",
+		Meaning: "how many previous certificates are kept to roll back to"},
+	{Key: "jitter", Default: "5%", Example: "5%",
+		Meaning: "spreads renewals over this share of the lifetime, 0% to 25%; a host always gets the same share"},
+	{Key: "clock_wait", Default: "2m", Example: "2m",
+		Meaning: "how long after boot a clock that is not synchronised yet holds back renewals"},
+}
+
+// Reference tells every key of the configuration file, in the order of the
+// manual. The caller owns the slice.
+func Reference() []Field {
+	return append([]Field(nil), reference...)
+}
+
+// Manual returns the reference as plain text: for each key one line with its
+// default, and one with its meaning.
+func Manual() string {
+	var b strings.Builder
+	for _, f := range reference {
+		what := "default: " + f.Default
+		if f.Required {
+			what = "required"
+		}
+		fmt.Fprintf(&b, "%s (%s)\n  %s.\n", f.Key, what, f.Meaning)
+	}
+	return b.String()
+}
