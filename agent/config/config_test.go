@@ -242,7 +242,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, s := range []string{"a: &a *a", "servers: &s [*s]", "? ", "<<: *x", "issuer: {step: &s {url: *s}}", "names: [", "{", "- -", "!!x"} {
+	for _, s := range []string{"a: &a *a", "servers: &s [*s]", "? ", "<<: *x", "issuer: {step: &s {url: *s}}", "names: [", "{", "- -", "!!x", "names: |\n a\n b"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -165,7 +166,7 @@ func (d *document) list(dst *[]string, parse func(string) (string, error)) decod
 }
 
 func exampleOf(n ast.Node) string {
-	if s, ok := scalar(n); ok && len(s) < 80 {
+	if s, ok := scalar(n); ok && len(s) < 80 && !strings.ContainsFunc(s, unicode.IsControl) {
 		return s
 	}
 	return "a, b"
