@@ -27,9 +27,8 @@ func (s *session) oneTimeToken(k signer, names []string, now time.Time) (string,
 	if err != nil {
 		return "", errors.New("the provisioner's key cannot sign")
 	}
-	claims := claims(s.c.opts.Provisioner, names[0], s.c.base.String()+"/1.0/sign", now)
 	extra := map[string]any{"sans": names, "sha": s.root}
-	return jose.Signed(js).Claims(claims).Claims(extra).CompactSerialize()
+	return mint(js, claims(s.c.opts.Provisioner, names[0], s.c.base.String()+"/1.0/sign", now), extra)
 }
 
 // renewToken says to the CA that who signs it holds the key of the certificate
@@ -45,22 +44,29 @@ func (s *session) renewToken(p *cert.Pair, now time.Time) (string, error) {
 	if err != nil {
 		return "", errors.New("the current key cannot sign a token")
 	}
-	claims := claims("step-ca-client/1.0", p.Leaf().Subject.CommonName, s.c.base.String()+"/renew", now)
-	return jose.Signed(js).Claims(claims).CompactSerialize()
+	return mint(js, claims("step-ca-client/1.0", p.Leaf().Subject.CommonName, s.c.base.String()+"/renew", now), nil)
 }
 
-// claims are those of either token. The CA grants a minute of leeway to their
-// times.
-func claims(issuer, subject, audience string, now time.Time) jose.Claims {
+// claims are those of either token (RFC 7519, 4.1), in seconds since 1970. The
+// CA grants a minute of leeway to the times.
+func claims(issuer, subject, audience string, now time.Time) map[string]any {
 	id := make([]byte, 32)
-	rand.Read(id) // never fails, crypto/rand
-	return jose.Claims{
-		Issuer:    issuer,
-		Subject:   subject,
-		Audience:  jose.Audience{audience},
-		ID:        hex.EncodeToString(id),
-		NotBefore: jose.NewNumericDate(now),
-		IssuedAt:  jose.NewNumericDate(now),
-		Expiry:    jose.NewNumericDate(now.Add(tokenLife)),
+	rand.Read(id) // never fails: crypto/rand.Read
+	return map[string]any{
+		"iss": issuer,
+		"sub": subject,
+		"aud": audience,
+		"jti": hex.EncodeToString(id),
+		"nbf": now.Unix(),
+		"iat": now.Unix(),
+		"exp": now.Add(tokenLife).Unix(),
 	}
+}
+
+func mint(s jose.Signer, claims, extra map[string]any) (string, error) {
+	token, err := jose.Signed(s).Claims(claims).Claims(extra).CompactSerialize()
+	if err != nil {
+		return "", errors.New("the token cannot be signed with the key at hand")
+	}
+	return token, nil
 }
