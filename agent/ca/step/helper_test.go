@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -119,11 +120,12 @@ func (r *realCA) reshape(t *testing.T, c *x509.Certificate, key crypto.Signer, c
 	return made
 }
 
-// expired is a pair whose certificate really expired an hour ago.
+// expired is a pair whose certificate really expired half an hour ago. The CA's
+// own certificates start an hour ago.
 func (r *realCA) expired(t *testing.T, p *cert.Pair) *cert.Pair {
 	t.Helper()
 	leaf := r.reshape(t, p.Leaf(), p.Key, func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = time.Now().Add(-90*time.Minute+30*time.Minute), time.Now().Add(-30*time.Minute)
+		c.NotBefore, c.NotAfter = time.Now().Add(-50*time.Minute), time.Now().Add(-30*time.Minute)
 	})
 	return pair(t, ca.Issued{Chain: append([]*x509.Certificate{leaf}, p.Chain[1:]...), Key: p.Key, Roots: p.CA})
 }
@@ -241,6 +243,7 @@ func newFront(t *testing.T, behind *realCA, answer func(http.ResponseWriter, *ht
 		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: cert.Pool([]*x509.Certificate{behind.RootCertificate})}}
 		t.Cleanup(tr.CloseIdleConnections)
 		rp.Transport = tr
+		rp.ErrorLog = log.New(io.Discard, "", 0)
 		proxy = rp
 	}
 	f.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -257,7 +260,7 @@ func newFront(t *testing.T, behind *realCA, answer func(http.ResponseWriter, *ht
 	if change != nil {
 		change(f.TLS)
 	}
-	f.Config.ErrorLog = nil
+	f.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what some tests want
 	f.StartTLS()
 	t.Cleanup(f.Close)
 	return f

@@ -1,0 +1,302 @@
+package step
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+
+	"go.step.sm/crypto/jose"
+)
+
+// Answers of 200 that are not step-ca's, on every path, end the climb.
+func TestGarbage(t *testing.T) {
+	real := startCA(t, nil)
+	first := pair(t, issue(t, New(real.options()), ca.Request{}))
+	root := pemOf(real.RootCertificate)
+	bodies := map[string]string{
+		"empty":             "",
+		"html":              "<html><body>log in</body></html>",
+		"half":              `{"crt":"-----BEGIN`,
+		"null":              "null",
+		"list":              "[]",
+		"empty chain":       `{"crt":"","ca":null,"certChain":[],"crts":[]}`,
+		"no PEM":            `{"crt":"x","certChain":["x"],"crts":["x"],"ca":"x"}`,
+		"numbers":           `{"crt":1,"certChain":[1],"crts":[1],"ca":1,"provisioners":1}`,
+		"a key, not a cert": `{"certChain":["-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"],"crts":["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]}`,
+		"huge":              `{"x":"` + strings.Repeat("a", maxAnswer) + `"}`,
+		"many":              mustJSON(t, map[string]any{"crts": strings.Split(strings.Repeat(root+"|", maxChain+1), "|"), "certChain": strings.Split(strings.Repeat(root+"|", maxChain+1), "|")}),
+	}
+	for _, path := range []string{"/root/", "/roots", "/provisioners", "/1.0/sign", "/1.0/rekey"} {
+		for name, body := range bodies {
+			f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
+				if !strings.HasPrefix(r.URL.Path, path) || path == "/root/" && r.URL.Path == "/roots" {
+					return false
+				}
+				w.WriteHeader(http.StatusOK)
+				fmt.Fprint(w, body)
+				return true
+			}, nil)
+			e := refused(t, New(f.options(real)), ca.Request{Current: first, Fresh: path != "/1.0/rekey"})
+			if n := f.count("/1.0/sign"); n > 1 || n == 1 && path != "/1.0/sign" {
+				t.Errorf("%s %s: asked to sign after it", path, name)
+			}
+			if e.Op == "" || e.Message == "" {
+				t.Errorf("%s %s: says nothing: %v", path, name, e)
+			}
+		}
+	}
+}
+
+// Error bodies that are no JSON keep their status, and whatever they hold
+// becomes one short line.
+func TestRefusalText(t *testing.T) {
+	tests := []struct{ body, want string }{
+		{`{"status":403,"message":"no"}`, "no"},
+		{`{"status":403}`, "Forbidden"},
+		{"", "Forbidden"},
+		{"<html>nginx</html>", "Forbidden"},
+		{"upstream said\n\x1b[31mno\x00\u202e", "upstream said [31mno"},
+		{strings.Repeat("ä", 5000), strings.Repeat("ä", maxMessage-1) + "…"},
+		{"\xff\xfe", ""},
+	}
+	for _, tt := range tests {
+		if got := clean(refusalText(http.StatusForbidden, []byte(tt.body))); got != tt.want {
+			t.Errorf("%.40q: %q, want %q", tt.body, got, tt.want)
+		}
+	}
+	real := startCA(t, nil)
+	f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/1.0/sign" {
+			w.WriteHeader(http.StatusTeapot)
+			fmt.Fprint(w, "short and stout\n"+strings.Repeat("x", 1<<20))
+			return true
+		}
+		return false
+	}, nil)
+	e := refused(t, New(f.options(real)), ca.Request{})
+	if e.Status != http.StatusTeapot || !strings.HasPrefix(e.Message, "short and stout x") || len([]rune(e.Message)) > maxMessage {
+		t.Errorf("%d %q", e.Status, e.Message)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	tests := []struct {
+		header string
+		want   time.Duration
+	}{
+		{"", 0}, {"0", 0}, {"120", 2 * time.Minute}, {" 5 ", 5 * time.Second},
+		{"-5", 0}, {"1.5", 0}, {"soon", 0},
+		{"99999999999999999999999", 0}, {"9223372036854775807", maxAfter}, {"86401", maxAfter},
+		{"Fri, 02 Jan 2026 03:05:05 GMT", time.Minute},
+		{"Friday, 02-Jan-26 03:05:05 GMT", time.Minute},
+		{"Fri, 02 Jan 2026 03:03:05 GMT", 0},
+		{"Fri, 02 Jan 2099 03:03:05 GMT", maxAfter},
+	}
+	for _, tt := range tests {
+		if got := parseRetryAfter(tt.header, now); got != tt.want {
+			t.Errorf("%q: %s, want %s", tt.header, got, tt.want)
+		}
+	}
+}
+
+// More than one page; several keys under one name, of which the password opens
+// one; entries of types that nobody knows.
+func TestProvisionerPages(t *testing.T) {
+	sealed := map[string]string{}
+	for _, password := range []string{"one", "two"} {
+		sealed[password] = seal(t, password, "key-"+password)
+	}
+	entry := func(kind, name, kid, key string) map[string]any {
+		return map[string]any{"type": kind, "name": name, "key": map[string]string{"kid": kid}, "encryptedKey": key}
+	}
+	pages := map[string]any{
+		"":    map[string]any{"provisioners": []any{entry("ACME", "redis", "", ""), entry("JWK", "other", "o", sealed["two"]), 7, map[string]any{"type": map[string]int{}}}, "nextCursor": "a&b"},
+		"a&b": map[string]any{"provisioners": []any{entry("JWK", "redis", "key-one", sealed["one"])}, "nextCursor": "c"},
+		"c":   map[string]any{"provisioners": []any{entry("jwk", "redis", "key-two", sealed["two"])}, "nextCursor": ""},
+	}
+	f := newFront(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/provisioners" {
+			return false
+		}
+		reply(w, http.StatusOK, pages[r.URL.Query().Get("cursor")])
+		return true
+	}, nil)
+	o := f.options(nil)
+	o.Password = func() ([]byte, error) { return []byte("two"), nil }
+	if k := mustSigner(t, New(o)); k.keyID != "key-two" {
+		t.Errorf("key %q, want key-two", k.keyID)
+	}
+	if n := f.count("/provisioners"); n != 3 {
+		t.Errorf("%d pages, want 3", n)
+	}
+	o.Provisioner = "nobody"
+	_, err := New(o).signerForTest()
+	says(t, err, `"other", "redis"`)
+
+	pages["c"] = map[string]any{"nextCursor": "a&b"}
+	o.Provisioner = "redis"
+	_, err = New(o).signerForTest()
+	says(t, err, "has no end")
+}
+
+// A new key at the CA is decrypted anew, the same one is not.
+func TestProvisionerKeyIsCached(t *testing.T) {
+	key := seal(t, "secret", "k1")
+	f := newFront(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/provisioners" {
+			return false
+		}
+		reply(w, http.StatusOK, map[string]any{"provisioners": []any{map[string]any{"type": "JWK", "name": "redis", "encryptedKey": key}}})
+		return true
+	}, nil)
+	asked := 0
+	o := f.options(nil)
+	o.Password = func() ([]byte, error) { asked++; return []byte("secret"), nil }
+	c := New(o)
+	for range 3 {
+		if k := mustSigner(t, c); k.keyID != "k1" {
+			t.Errorf("key %q", k.keyID)
+		}
+	}
+	key = seal(t, "secret", "k2")
+	if k := mustSigner(t, c); k.keyID != "k2" || asked != 2 {
+		t.Errorf("key %q after %d decryptions, want k2 after 2", k.keyID, asked)
+	}
+}
+
+func TestUnseal(t *testing.T) {
+	public, _, err := jose.GenerateDefaultKeyPair([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"a public key":    mustJSON(t, public),
+		"a symmetric key": `{"kty":"oct","k":"AAAA"}`,
+		"no JWK":          "hello",
+	} {
+		box, err := jose.Encrypt([]byte(content), jose.WithPassword([]byte("x")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := box.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unseal(text, []byte("x")); err == nil {
+			t.Errorf("%s opens as a private key", name)
+		}
+	}
+	if _, err := unseal("x.y.z", []byte("x")); err == nil {
+		t.Error("what is no JWE opens")
+	}
+}
+
+func seal(t *testing.T, password, kid string) string {
+	t.Helper()
+	key, err := jose.GenerateJWK("EC", "P-256", "ES256", "sig", kid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.KeyID = kid
+	box, err := jose.EncryptJWK(key, []byte(password))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := box.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// signerForTest does what the sign rung does before it signs.
+func (c *Client) signerForTest() (signer, error) {
+	tr, err := c.trust(context.Background())
+	if err != nil {
+		return signer{}, err
+	}
+	s := c.open(tr, &tls.Config{RootCAs: tr.pool})
+	defer s.close()
+	return s.signer(context.Background())
+}
+
+func mustSigner(t *testing.T, c *Client) signer {
+	t.Helper()
+	k, err := c.signerForTest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func FuzzParseProvisioners(f *testing.F) {
+	f.Add([]byte(`{"provisioners":[{"type":"JWK","name":"redis","key":{"kid":"a"},"encryptedKey":"a.b.c.d.e"},{"type":"ACME","name":"acme"}],"nextCursor":"x"}`))
+	f.Add([]byte(`{"provisioners":[7,null,{"name":{}}],"nextCursor":null}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, _, err := parseProvisioners(data)
+		if err != nil && len(list) > 0 {
+			t.Error("a list beside an error")
+		}
+		found, err := candidates(list, "redis")
+		if (err == nil) != (len(found) > 0) {
+			t.Errorf("%d found, error %v", len(found), err)
+		}
+		for _, p := range found {
+			if p.Name != "redis" || p.EncryptedKey == "" {
+				t.Errorf("found %+v", p)
+			}
+		}
+	})
+}
+
+func FuzzParseAnswers(f *testing.F) {
+	f.Add([]byte(`{"crt":"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n","ca":null,"certChain":[""],"crts":[null]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		check := func(list []*x509.Certificate, err error) {
+			t.Helper()
+			if err == nil && (len(list) == 0 || len(list) > maxChain || list[0] == nil) {
+				t.Errorf("%d certificates without an error", len(list))
+			}
+			if err != nil && list != nil {
+				t.Error("certificates beside an error")
+			}
+		}
+		check(parseChain(data))
+		check(parseRoots(data))
+		if root, err := parseRoot(data); (root == nil) == (err == nil) {
+			t.Errorf("root %v, error %v", root, err)
+		}
+	})
+}
+
+func FuzzRefusal(f *testing.F) {
+	f.Add(403, []byte(`{"status":403,"message":"no\n"}`), "120")
+	f.Add(502, []byte("<html>"), "Fri, 02 Jan 2026 03:05:05 GMT")
+	f.Fuzz(func(t *testing.T, status int, body []byte, after string) {
+		text := clean(refusalText(status, body))
+		if strings.ContainsAny(text, "\n\r\t\x00\x1b") || len([]rune(text)) > maxMessage {
+			t.Errorf("not a short line: %q", text)
+		}
+		if d := parseRetryAfter(after, time.Now()); d < 0 || d > maxAfter {
+			t.Errorf("%q: %s", after, d)
+		}
+	})
+}

@@ -1,0 +1,88 @@
+package step
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+)
+
+// reroot rewrites the configuration of the CA in dir: its roots are now files,
+// and it signs with the intermediate of the CA in from.
+func reroot(t *testing.T, dir, from string, roots ...string) {
+	t.Helper()
+	file := filepath.Join(dir, "config/ca.json")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conf map[string]any
+	if err := json.Unmarshal(data, &conf); err != nil {
+		t.Fatal(err)
+	}
+	conf["root"] = roots
+	if data, err = json.Marshal(conf); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"certs/intermediate_ca.crt", "secrets/intermediate_ca_key", "secrets/password"} {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A rotation as step-ca's documentation does it: announce the new root, issue
+// from it, drop the old one. The configured fingerprint stays the old one.
+func TestRootRotation(t *testing.T) {
+	dir, next := initCA(t, nil), initCA(t, nil)
+	oldRoot, newRoot := filepath.Join(dir, "certs/root_ca.crt"), filepath.Join(next, "certs/root_ca.crt")
+	real := runCA(t, dir, "127.0.0.1:0")
+	o := real.options()
+	first := pair(t, issue(t, New(o), ca.Request{}))
+
+	reroot(t, dir, dir, oldRoot, newRoot)
+	real = real.restart(t)
+	o.Roots = first.CA
+	second := good(t, issue(t, New(o), ca.Request{Current: first}), MethodRekey, names, cert.P256)
+	if len(second.CA) != 2 {
+		t.Fatalf("%d roots announced, want 2", len(second.CA))
+	}
+
+	reroot(t, dir, next, newRoot, oldRoot)
+	real = real.restart(t)
+	o.Roots = second.CA
+	third := good(t, issue(t, New(o), ca.Request{Current: second}), MethodRekey, names, cert.P256)
+
+	fresh := o
+	fresh.Roots = nil
+	says(t, refused(t, New(fresh), ca.Request{}), "its root was rotated", "configure the fingerprint of the new root")
+	fresh.Roots = first.CA
+	says(t, refused(t, New(fresh), ca.Request{Current: first}), "if the CA's root was rotated, configure the fingerprint")
+
+	reroot(t, dir, next, newRoot)
+	real = real.restart(t)
+	o.Roots = third.CA[:1] // the new root alone: the pinned one is nowhere now
+	fourth := good(t, issue(t, New(o), ca.Request{Current: third}), MethodRekey, names, cert.P256)
+	if len(fourth.CA) != 1 {
+		t.Errorf("%d roots, want the new one", len(fourth.CA))
+	}
+	// A pair from before: its issuer is unknown to the CA, which says so in 400.
+	good(t, issue(t, New(o), ca.Request{Current: first}), MethodSign, names, cert.P256)
+	good(t, issue(t, New(o), ca.Request{Current: first, Now: first.Leaf().NotAfter.Add(1)}), MethodSign, names, cert.P256)
+
+	fresh.Roots = nil
+	says(t, refused(t, New(fresh), ca.Request{}), "was not found", "compare the configured fingerprint")
+	fresh.Roots = first.CA
+	fresh.Fingerprint = cert.Fingerprint{1}.String()
+	says(t, refused(t, New(fresh), ca.Request{}), "nor does the CA offer the pinned root (bootstrap: 404)")
+}
