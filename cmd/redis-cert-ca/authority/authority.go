@@ -47,6 +47,7 @@ type InitOptions struct {
 	DNS []string
 
 	// Address is what the server listens on, host:port; ":9000" when empty.
+	// Port 0 takes a free port at each start.
 	Address string
 
 	// Provisioner names the JWK provisioner; "redis" when empty.
@@ -86,14 +87,15 @@ type InitOptions struct {
 // Info tells what Init made and where.
 type Info struct {
 	Dir             string // absolute
-	URL             string // https://name:port
+	URL             string // https://name:port; empty if port 0 leaves it to Start
 	Fingerprint     string // SHA-256 of the root certificate, 64 hex digits
 	ProvisionerName string
 	PasswordFile    string // the provisioner's password; no newline at its end
 	RootFile        string // the root certificate, PEM
 	RootKeyFile     string // needed only to make another intermediate
+	KeyPasswordFile string // unlocks the keys of the root and the intermediate
 	ConfigFile      string // ca.json
-	ACMEDirectory   string // URL; empty without ACME
+	ACMEDirectory   string // URL; empty without ACME or URL
 }
 
 // The files of an authority, relative to its directory; as `step ca init`

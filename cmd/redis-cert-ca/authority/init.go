@@ -44,9 +44,10 @@ func Init(o InitOptions) (*Info, error) {
 		PasswordFile:    PasswordFile(dir),
 		RootFile:        filepath.Join(dir, rootFile),
 		RootKeyFile:     filepath.Join(dir, rootKeyFile),
+		KeyPasswordFile: filepath.Join(dir, passwordFile),
 		ConfigFile:      filepath.Join(dir, configFile),
 	}
-	if o.ACME {
+	if o.ACME && info.URL != "" {
 		info.ACMEDirectory = info.URL + "/acme/" + acmeName + "/directory"
 	}
 	return info, nil
@@ -100,9 +101,12 @@ func newPassword() []byte {
 }
 
 // serverURL returns the base URL of a server that name leads to and that
-// listens on address.
+// listens on address; "" if address leaves the port open.
 func serverURL(name, address string) string {
 	_, port, err := net.SplitHostPort(address)
+	if port == "0" {
+		return "" // Start chooses
+	}
 	if err != nil || port == "443" {
 		if strings.Contains(name, ":") {
 			name = "[" + name + "]"

@@ -1,10 +1,14 @@
 package authority
 
 import (
+	"crypto/x509"
+	"encoding/base64"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/smallstep/certificates/logging"
 )
@@ -28,13 +32,42 @@ func logged(next http.Handler, log *slog.Logger) http.Handler {
 				"error", errorText(fields), "client", client, "request_id", rw.Header().Get("X-Request-Id"))
 			return
 		}
-		what := deed(r.URL.Path)
-		if what == "" || fields["serial"] == nil {
+		what, cert := deed(r.URL.Path), certificate(fields)
+		if what == "" || cert == nil {
 			return
 		}
-		log.Info("certificate "+what, "names", fields["sans"], "serial", fields["serial"],
-			"not_after", fields["valid-to"], "provisioner", fields["provisioner"], "client", client)
+		log.Info("certificate "+what, "names", names(cert), "serial", cert.SerialNumber.String(),
+			"not_after", cert.NotAfter.UTC().Format(time.RFC3339), "provisioner", fields["provisioner"], "client", client)
 	})
+}
+
+// certificate returns the one that the request was about; nil if there is none.
+func certificate(fields map[string]any) *x509.Certificate {
+	text, ok := fields["certificate"].(string)
+	if !ok {
+		return nil
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil
+	}
+	return cert
+}
+
+// names returns what cert is good for, separated by commas.
+func names(cert *x509.Certificate) string {
+	list := slices.Concat(cert.DNSNames, cert.EmailAddresses)
+	for _, ip := range cert.IPAddresses {
+		list = append(list, ip.String())
+	}
+	for _, u := range cert.URIs {
+		list = append(list, u.String())
+	}
+	return strings.Join(list, ",")
 }
 
 // deed says what a successful request to path did with a certificate; "" if

@@ -41,6 +41,17 @@ func (o InitOptions) withDefaults() InitOptions {
 	return o
 }
 
+// OptionError holds every fault of the options given to Init.
+type OptionError struct {
+	Faults []error // each names the option, its value and what to write instead
+}
+
+// Error returns the faults, one a line.
+func (e *OptionError) Error() string { return errors.Join(e.Faults...).Error() }
+
+// Unwrap returns the faults, for errors.Is and errors.As.
+func (e *OptionError) Unwrap() []error { return e.Faults }
+
 // validate reports every fault of o, whose defaults are filled in.
 func (o InitOptions) validate() error {
 	var faults []error
@@ -48,7 +59,7 @@ func (o InitOptions) validate() error {
 		faults = append(faults, fmt.Errorf(format, args...))
 	}
 	if o.Dir == "" {
-		fault("directory: none given: name the directory to write the authority to")
+		fault("dir: none given: name the directory to write the authority to")
 	}
 	if len(o.DNS) == 0 {
 		fault("dns: none given: name at least one DNS name or IP address under which hosts reach this machine")
@@ -64,16 +75,19 @@ func (o InitOptions) validate() error {
 	if o.Provisioner == acmeName {
 		fault("provisioner: %q is the name of the ACME provisioner: take another", o.Provisioner)
 	}
-	if o.MinLifetime < 0 || o.Lifetime < 0 || o.MaxLifetime < 0 || o.RootLifetime < 0 || o.IntermediateLifetime < 0 {
-		fault("lifetime: a negative duration: write one like 24h")
+	switch {
+	case min(o.MinLifetime, o.Lifetime, o.MaxLifetime, o.RootLifetime, o.IntermediateLifetime) < 0:
+		fault("lifetime: %s is negative: write a duration like 24h",
+			min(o.MinLifetime, o.Lifetime, o.MaxLifetime, o.RootLifetime, o.IntermediateLifetime))
+	case o.Lifetime < o.MinLifetime || o.Lifetime > o.MaxLifetime:
+		fault("lifetime: %s lies outside %s to %s: change it, or min-lifetime or max-lifetime", o.Lifetime, o.MinLifetime, o.MaxLifetime)
+	case o.IntermediateLifetime > o.RootLifetime:
+		fault("intermediate lifetime: %s outlives the root's %s: shorten it", o.IntermediateLifetime, o.RootLifetime)
 	}
-	if o.Lifetime < o.MinLifetime || o.Lifetime > o.MaxLifetime {
-		fault("lifetime: %s lies outside %s to %s: change it, or the minimum or maximum lifetime", o.Lifetime, o.MinLifetime, o.MaxLifetime)
+	if faults != nil {
+		return &OptionError{Faults: faults}
 	}
-	if o.IntermediateLifetime > o.RootLifetime {
-		fault("intermediate lifetime: %s outlives the root's %s", o.IntermediateLifetime, o.RootLifetime)
-	}
-	return errors.Join(faults...)
+	return nil
 }
 
 // validName reports whether name is an IP address, or has the form of a DNS
