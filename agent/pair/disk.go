@@ -1,0 +1,148 @@
+package pair
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxFile bounds what is read as a PEM text. The CA bundle of a distribution
+// has a quarter of it.
+const maxFile = 1 << 20
+
+// mkdir makes a directory that is nobody else's until it has its group.
+func (s *Store) mkdir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	return s.publish(path)
+}
+
+// publish lets the group into a directory.
+func (s *Store) publish(path string) error {
+	if s.dirUID != -1 || s.gid != -1 {
+		if err := os.Lchown(path, s.dirUID, s.gid); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, 0o750)
+}
+
+// writeFile makes the file path, which must not exist. The file has its owner,
+// group and mode before it has content, and is on disk when writeFile returns.
+func writeFile(path string, text []byte, uid, gid int, mode fs.FileMode) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if uid != -1 || gid != -1 {
+		if err := f.Chown(uid, gid); err != nil {
+			return err
+		}
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// syncDir makes renames in a directory last. "Calling fsync() does not
+// necessarily ensure that the entry in the directory containing the file has
+// also reached disk. For that an explicit fsync() on a file descriptor for the
+// directory is also needed" (fsync(2)).
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if cerr := d.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// readFile reads a regular file of reasonable size. O_NONBLOCK is for the pipe
+// that somebody may have put there.
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFile {
+		return nil, fmt.Errorf("%s has more than %d bytes: it is no PEM file", path, maxFile)
+	}
+	return text, nil
+}
+
+// tmpLink is the temporary name of a link that is to replace path. It is the
+// same each time, so that a leftover can be found.
+func tmpLink(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".redis-cert-agent")
+}
+
+// makeLink makes a symbolic link under a temporary name, over a leftover link.
+func makeLink(target, tmp string) error {
+	err := os.Symlink(target, tmp)
+	if errors.Is(err, fs.ErrExist) {
+		fi, lerr := os.Lstat(tmp)
+		if lerr != nil || fi.Mode()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if err := os.Remove(tmp); err != nil {
+			return err
+		}
+		err = os.Symlink(target, tmp)
+	}
+	return err
+}
+
+// explain says in one line what was being done, what the system said, and what
+// to do about it.
+func explain(deed string, err error) error {
+	if r := remedy(err); r != "" {
+		return fmt.Errorf("%s: %w: %s", deed, err, r)
+	}
+	return fmt.Errorf("%s: %w", deed, err)
+}
+
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
+		return "free some space there; the pair on disk is as it was"
+	case errors.Is(err, unix.EROFS):
+		return "mount it read-write, or under systemd name the directory in ReadWritePaths="
+	case errors.Is(err, unix.EBUSY):
+		return "it is a mount of its own: mount its directory instead of the single file"
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("let the agent's user (uid %d) do that: check owner, group and mode of the file and its directories, and ReadWritePaths= under systemd", os.Geteuid())
+	case errors.Is(err, fs.ErrNotExist):
+		return "make it, or correct the path"
+	}
+	return ""
+}

@@ -1,0 +1,202 @@
+package pair
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"redis-cert-agent/agent/cert"
+)
+
+// parseID returns the ID that a directory name stands for.
+func parseID(name string) (int, bool) {
+	id, err := strconv.Atoi(name)
+	return id, err == nil && id > 0 && dirName(id) == name
+}
+
+// generations reads every generation, ascending by ID.
+func (s *Store) generations() ([]*Generation, error) {
+	ids, err := s.ids()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*Generation, len(ids))
+	for i, id := range ids {
+		all[i] = s.readGeneration(id)
+	}
+	return all, nil
+}
+
+func (s *Store) ids() ([]int, error) {
+	entries, err := os.ReadDir(s.generationsDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, explain("read generations", err)
+	}
+	var ids []int
+	for _, e := range entries {
+		if id, ok := parseID(e.Name()); ok {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// readGeneration reads one generation. What is wrong with it is in its Err.
+func (s *Store) readGeneration(id int) *Generation {
+	dir := s.generation(id)
+	g := &Generation{ID: id, dir: dir}
+	for r, name := range fileNames {
+		g.text[r], g.errs[r] = readFile(filepath.Join(dir, name))
+		if errors.Is(g.errs[r], fs.ErrNotExist) {
+			g.text[r] = nil
+			if role(r) == caRole {
+				g.errs[r] = nil
+			}
+		}
+	}
+	var rec record
+	text, err := readFile(filepath.Join(dir, "origin.json"))
+	if err == nil {
+		rec, err = parseRecord(text)
+	}
+	if err != nil {
+		g.Err = fmt.Errorf("generation %d: origin.json: %w", id, err)
+		return g
+	}
+	g.Origin, g.Leaf = rec.origin(), rec.leaf()
+	g.Pair, g.errs = check(g.text, g.errs, rec)
+	for r, err := range g.errs {
+		if err != nil {
+			g.Pair, g.Err = nil, fmt.Errorf("generation %d: %s: %w", id, fileNames[r], err)
+			break
+		}
+	}
+	return g
+}
+
+var errInPlace = errors.New("changed in place since the agent wrote it")
+
+// check parses a generation's files, holds them against the record, and says
+// for each file what is wrong with it.
+func check(t texts, errs [3]error, rec record) (*cert.Pair, [3]error) {
+	chain, key, ca, perrs := parse(t)
+	for r := range errs {
+		if errs[r] == nil {
+			errs[r] = perrs[r]
+		}
+	}
+	if errs[certRole] == nil && (cert.FingerprintOf(chain[0]).String() != rec.Leaf || digest(chain) != rec.Chain) {
+		errs[certRole] = errInPlace
+	}
+	if errs[caRole] == nil && digest(ca) != rec.CA {
+		errs[caRole] = errInPlace
+	}
+	if errs[certRole] != nil || errs[keyRole] != nil {
+		return nil, errs
+	}
+	p, err := cert.New(chain, key, ca)
+	errs[keyRole] = err
+	return p, errs
+}
+
+// Put writes p as a new generation, complete and fsynced but not yet current.
+// On error nothing has changed.
+func (s *Store) Put(p *cert.Pair, o Origin) (*Generation, error) {
+	key, err := p.KeyPEM()
+	if err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.put(texts{p.CertPEM(), key, p.CAPEM()}, p, o)
+}
+
+// put writes t, the texts of p, as a new generation.
+func (s *Store) put(t texts, p *cert.Pair, o Origin) (*Generation, error) {
+	if s.paths[caRole] != "" && len(p.CA) == 0 {
+		return nil, fmt.Errorf("put: redis.conf names %s and the pair has no CA certificate: redis would not start: give the pair the root of its issuer", s.paths[caRole])
+	}
+	ids, err := s.ids()
+	if err != nil {
+		return nil, fmt.Errorf("put: %w", err)
+	}
+	// Also counts a current that leads to a generation somebody removed: its
+	// number must not come to life again with another content.
+	id, _ := s.currentID()
+	if len(ids) > 0 {
+		id = max(id, ids[len(ids)-1])
+	}
+	id++
+	if err := s.write(id, t, newRecord(p, o)); err != nil {
+		return nil, explain("put", err)
+	}
+	g := s.readGeneration(id)
+	if g.Err != nil {
+		return nil, fmt.Errorf("put: what was written does not read back: %w", g.Err)
+	}
+	return g, nil
+}
+
+// write makes the directory of a generation: complete under a temporary name,
+// on disk, and then renamed.
+func (s *Store) write(id int, t texts, rec record) (err error) {
+	tmp := filepath.Join(s.generationsDir(), tmpPrefix+dirName(id))
+	if err := os.RemoveAll(tmp); err != nil { // of a failed removal below
+		return err
+	}
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return err
+	}
+	at := tmp
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(at) // if that fails too, the next Open does it
+		}
+	}()
+	if err := s.fill(tmp, t, rec); err != nil {
+		return err
+	}
+	if err := s.publish(tmp); err != nil {
+		return err
+	}
+	if err := syncDir(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, s.generation(id)); err != nil {
+		return err
+	}
+	at = s.generation(id)
+	return syncDir(s.generationsDir())
+}
+
+func (s *Store) fill(dir string, t texts, rec record) error {
+	for r, name := range fileNames {
+		if len(bytes.TrimSpace(t[r])) == 0 {
+			continue // redis refuses an empty file, and says more about a missing one
+		}
+		if err := writeFile(filepath.Join(dir, name), t[r], s.fileUID, s.gid, s.mode); err != nil {
+			return err
+		}
+	}
+	text, err := rec.encode()
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, "origin.json"), text, s.dirUID, s.gid, s.mode)
+}
+
+// same returns the whole generation that holds exactly t, or nil.
+func same(all []*Generation, t texts) *Generation {
+	for _, g := range slices.Backward(all) {
+		if g.Err == nil && bytes.Equal(g.text[0], t[0]) && bytes.Equal(g.text[1], t[1]) && bytes.Equal(g.text[2], t[2]) {
+			return g
+		}
+	}
+	return nil
+}

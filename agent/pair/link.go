@@ -1,0 +1,236 @@
+package pair
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Adopt makes the pair of another hand the current generation and links the
+// plain paths to it: steps 1 to 3 of the package's order, so redis reads the
+// same matching pair before, at each instant between, and after. The files are
+// taken as they are, byte by byte. f comes from [Store.Load]; where Paths.CA is
+// empty, or the CA shall become another, the caller may have set f.Pair.CA.
+//
+// The error is [ErrChanged] when the files are no longer those of f. On error
+// redis still reads that pair, and nothing is half done that the next Adopt,
+// Link or Switch would not complete.
+func (s *Store) Adopt(f *Foreign, o Origin) (*Generation, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g, err := s.adopt(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("adopt: %w", err)
+	}
+	return g, nil
+}
+
+func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
+	if f == nil || f.Pair == nil {
+		return nil, errors.New("there is no whole pair to adopt")
+	}
+	v, err := s.look()
+	if err != nil {
+		return nil, err
+	}
+	if v.Foreign == nil || v.Foreign.Pair == nil || digest(v.Foreign.Pair.Chain) != digest(f.Pair.Chain) {
+		return nil, ErrChanged
+	}
+	if err := v.replaceable(); err != nil {
+		return nil, err
+	}
+	t := v.text
+	if digest(f.Pair.CA) != digest(v.CA) {
+		t[caRole] = f.Pair.CAPEM()
+	}
+	g, err := s.put(t, f.Pair, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.point(g.ID); err != nil {
+		return nil, err
+	}
+	if v, err = s.look(); err != nil {
+		return nil, err
+	}
+	return g, s.replaceAll(v)
+}
+
+// Link makes every plain path a symbolic link into `current`, also where there
+// was no file. It does nothing when all is linked.
+//
+// When the plain files hold a matching pair that is not the current one, they
+// first become a generation of their own (see the package's order). When they
+// hold a broken one, or half of one, copies of what is nowhere else are kept in
+// Dir/found. A path that cannot be replaced is an error that names it, before
+// anything has changed.
+func (s *Store) Link() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, err := s.look()
+	if err == nil {
+		err = s.link(v)
+	}
+	if err != nil {
+		return fmt.Errorf("link: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) link(v *view) error {
+	if len(v.Unlinked) == 0 {
+		return nil
+	}
+	if v.Current == nil {
+		return errors.New("no generation is current: put one and switch to it first")
+	}
+	if err := v.replaceable(); err != nil {
+		return err
+	}
+	back := v.Current
+	if v.matched != nil && v.Foreign != nil {
+		var err error
+		if v, err = s.park(v); err != nil {
+			return err
+		}
+	}
+	if v.Current.Err != nil {
+		return fmt.Errorf("%w: switch to a whole generation first", v.Current.Err)
+	}
+	if err := s.replaceAll(v); err != nil {
+		return err
+	}
+	if v.Current.ID != back.ID && back.Err == nil {
+		return s.point(back.ID)
+	}
+	return nil
+}
+
+// park makes what redis would read now the current generation, so that links
+// to it change nothing.
+func (s *Store) park(v *view) (*view, error) {
+	t, p := v.text, *v.matched
+	p.CA = v.CA
+	if len(p.CA) == 0 && v.Current.Pair != nil {
+		// A CA file that redis cannot load, or none.
+		t[caRole], p.CA = v.Current.text[caRole], v.Current.Pair.CA
+	}
+	g := same(v.All, t)
+	if g == nil {
+		var err error
+		o := Origin{Issuer: p.Leaf().Issuer.String(), Method: "adopted", Time: time.Now()}
+		if g, err = s.put(t, &p, o); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.point(g.ID); err != nil {
+		return nil, err
+	}
+	return s.look()
+}
+
+// replaceable finds out whether every plain path that is not linked can be
+// replaced, without replacing one.
+func (v *view) replaceable() error {
+	for _, path := range v.Unlinked {
+		var stx unix.Statx_t
+		err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return explain("replace", &fs.PathError{Op: "stat", Path: path, Err: err})
+		}
+		if stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+			return explain("replace", &fs.PathError{Op: "rename", Path: path, Err: unix.EBUSY})
+		}
+		if err == nil && stx.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return fmt.Errorf("replace %s: it is a directory: name the file in it", path)
+		}
+		if err := makeLink("nowhere", tmpLink(path)); err != nil {
+			return explain("replace "+path, err)
+		}
+		if err := os.Remove(tmpLink(path)); err != nil {
+			return explain("replace "+path, err)
+		}
+	}
+	return nil
+}
+
+// replaceAll replaces every plain path that is not linked by a link into
+// `current`, and keeps what would be lost by that.
+func (s *Store) replaceAll(v *view) error {
+	if v.parts[caRole].plain != "" && !v.parts[caRole].linked && len(v.Current.Pair.CA) == 0 {
+		return fmt.Errorf("replace %s: generation %d has no CA certificate, and redis does not start without: give the pair the root of its issuer", v.parts[caRole].plain, v.Current.ID)
+	}
+	for r, p := range v.parts {
+		if p.plain == "" || p.linked {
+			continue
+		}
+		if err := s.replace(p.plain, role(r), v.All); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace renames a link over path. Between the look at what is lost by that
+// and the rename lies one system call, the rename.
+func (s *Store) replace(path string, r role, all []*Generation) error {
+	tmp := tmpLink(path)
+	before, err := s.preserve(path, r, all)
+	if err != nil {
+		return err
+	}
+	if err := makeLink(filepath.Join(s.current(), fileNames[r]), tmp); err != nil {
+		return explain("replace "+path, err)
+	}
+	if !unchanged(path, before) {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("replace %s: %w", path, ErrChanged)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		_ = os.Remove(tmp)
+		return explain("replace", err)
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return explain("replace "+path, err)
+	}
+	return nil
+}
+
+// preserve keeps a copy of a plain file whose content is in no generation, and
+// returns the file's identity; nil when there is no file. A link is lost
+// without loss: what it leads to stays.
+func (s *Store) preserve(path string, r role, all []*Generation) (fs.FileInfo, error) {
+	before, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, explain("replace", err)
+	}
+	if before.Mode()&fs.ModeSymlink != 0 {
+		return before, nil
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("no copy of it could be kept: %w", explain("replace", err))
+	}
+	if slices.ContainsFunc(all, func(g *Generation) bool { return g.Err == nil && string(g.text[r]) == string(text) }) {
+		return before, nil
+	}
+	return before, s.keepCopy(filepath.Base(path), text, before.ModTime())
+}
+
+// unchanged says whether path is still what before describes.
+func unchanged(path string, before fs.FileInfo) bool {
+	now, err := os.Lstat(path)
+	if before == nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return err == nil && os.SameFile(before, now) && before.ModTime().Equal(now.ModTime()) && before.Size() == now.Size()
+}

@@ -1,0 +1,82 @@
+package pair
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"redis-cert-agent/agent/cert"
+)
+
+// record is origin.json: the origin, and digests by which a change that
+// another hand makes in place is recognised.
+type record struct {
+	Issuer string    `json:"issuer"`
+	Method string    `json:"method"`
+	Time   time.Time `json:"time"`
+	Leaf   string    `json:"leaf_sha256"`         // of the leaf's DER
+	Chain  string    `json:"chain_sha256"`        // of the chain's certificates, DER, in order
+	CA     string    `json:"ca_sha256,omitempty"` // of the CA certificates likewise; absent when there are none
+}
+
+func newRecord(p *cert.Pair, o Origin) record {
+	return record{
+		Issuer: o.Issuer, Method: o.Method, Time: o.Time.UTC(),
+		Leaf: p.Fingerprint().String(), Chain: digest(p.Chain), CA: digest(p.CA),
+	}
+}
+
+// parseRecord reads origin.json. Fields that it does not know are passed over:
+// an older agent may have to read what a newer one wrote.
+func parseRecord(text []byte) (record, error) {
+	var r record
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&r); err != nil {
+		return record{}, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return record{}, errors.New("text after the JSON object")
+	}
+	for name, sum := range map[string]string{"leaf_sha256": r.Leaf, "chain_sha256": r.Chain, "ca_sha256": r.CA} {
+		if sum == "" && name == "ca_sha256" {
+			continue
+		}
+		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size {
+			return record{}, fmt.Errorf("%s: not a SHA-256 in hex", name)
+		}
+	}
+	return r, nil
+}
+
+func (r record) origin() Origin { return Origin{Issuer: r.Issuer, Method: r.Method, Time: r.Time} }
+
+// leaf returns the fingerprint that parseRecord has checked.
+func (r record) leaf() (f cert.Fingerprint) {
+	raw, _ := hex.DecodeString(r.Leaf)
+	copy(f[:], raw)
+	return f
+}
+
+func (r record) encode() ([]byte, error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	return append(text, '\n'), err
+}
+
+// digest returns the SHA-256 of the certificates' DER in hex, "" for none. DER
+// is self-delimiting, so no two lists share a text.
+func digest(certs []*x509.Certificate) string {
+	if len(certs) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	for _, c := range certs {
+		h.Write(c.Raw)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

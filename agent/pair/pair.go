@@ -1,0 +1,186 @@
+package pair
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"redis-cert-agent/agent/cert"
+)
+
+var (
+	// ErrLocked says that another process looks after the directory.
+	ErrLocked = errors.New("another redis-cert-agent looks after this directory")
+	// ErrChanged says that another hand changed the files since they were
+	// read. Nothing was done; the remedy is to load again.
+	ErrChanged = errors.New("the files changed since they were read: look again")
+)
+
+// Paths are the files that an existing redis.conf names, as absolute paths.
+// Cert and Key are both set or both empty. CA may be empty.
+type Paths struct{ Cert, Key, CA string }
+
+// Options say where a pair lives and who may read it.
+type Options struct {
+	Dir   string      // the directory of this pair alone; made with mode 0750 when missing
+	Paths Paths       // plain files that lead into Dir; may be empty
+	UID   int         // owner of the files; -1: the agent's user, or the owner of Dir when the agent is root
+	GID   int         // group of files and directories; -1: left to the system
+	Mode  fs.FileMode // of the files; 0 means 0640; others never get access
+	Keep  int         // how many previous generations Prune leaves
+}
+
+// An Origin says who made a generation and when.
+type Origin struct {
+	Issuer string    // the CA's name or URL
+	Method string    // sign, rekey, renew, renew-token, adopted
+	Time   time.Time // when the agent got it
+}
+
+// A Generation is one pair on disk.
+type Generation struct {
+	ID     int
+	Pair   *cert.Pair       // nil when Err is not
+	Origin Origin           // zero when origin.json cannot be read
+	Leaf   cert.Fingerprint // of the leaf it was made with, also when its files were damaged since; zero when origin.json cannot be read
+	Err    error            // why it is no candidate: unreadable, mismatched, or changed since it was made
+
+	dir  string
+	text texts    // the files' content
+	errs [3]error // what is wrong with each file
+}
+
+// State is what is on disk.
+type State struct {
+	Current  *Generation         // what `current` leads to; nil when there is none
+	All      []*Generation       // ascending by ID; Current is one of them
+	Foreign  *Foreign            // a pair put there by another hand and not adopted; nil when there is none
+	Unlinked []string            // plain paths that do not lead through `current`: Link is due
+	CA       []*x509.Certificate // what tls-ca-cert-file holds now, whoever put it there; nil when nothing or unreadable
+}
+
+// Foreign is what redis would read at its next reload, when that is not the
+// current generation as the agent made it.
+type Foreign struct {
+	Pair  *cert.Pair // nil when Err is not
+	Err   error      // names the file and the fault: mismatch, truncated, encrypted key
+	Files []string   // the files that differ from the current generation
+}
+
+// The three files of a generation, and of Paths.
+type role int
+
+const (
+	certRole role = iota
+	keyRole
+	caRole
+)
+
+var fileNames = [...]string{certRole: "redis.crt", keyRole: "redis.key", caRole: "ca.crt"}
+
+// texts is the PEM text of each file; nil when there is no such file.
+type texts [3][]byte
+
+// A Store is one pair's directory. Its methods may be called concurrently.
+type Store struct {
+	dir      string // as configured, absolute; symbolic links are made with it
+	real     string // the same without symbolic links
+	paths    [3]string
+	fileUID  int
+	dirUID   int
+	gid      int
+	mode     fs.FileMode
+	keep     int
+	lockFile *os.File
+
+	mu sync.Mutex // one change at a time
+}
+
+// Open returns the store of o.Dir, which it makes when it is missing, and
+// takes the lock that makes this process its only owner. The error is
+// [ErrLocked] when another process has it. Open removes temporary files that a
+// crash left.
+func Open(o Options) (*Store, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.makeDir(); err != nil {
+		return nil, err
+	}
+	if err := s.lock(); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Read returns what is on disk without taking the lock and without changing
+// anything, for commands that only look.
+func Read(o Options) (State, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return State{}, err
+	}
+	if s.real, err = filepath.EvalSymlinks(s.dir); err != nil {
+		return State{}, explain("read", err)
+	}
+	return s.Load()
+}
+
+// Close gives the lock back.
+func (s *Store) Close() error { return s.lockFile.Close() }
+
+func newStore(o Options) (*Store, error) {
+	s := &Store{
+		paths:   [3]string{o.Paths.Cert, o.Paths.Key, o.Paths.CA},
+		fileUID: o.UID, dirUID: -1, gid: o.GID, mode: o.Mode, keep: o.Keep,
+	}
+	if s.mode == 0 {
+		s.mode = 0o640
+	}
+	if s.mode&^fs.ModePerm != 0 || s.mode&0o007 != 0 {
+		return nil, fmt.Errorf("mode %#o: the key would be open to every user of this host: use 0640 or 0600", uint32(s.mode))
+	}
+	if !filepath.IsAbs(o.Dir) {
+		return nil, fmt.Errorf("directory %q: write an absolute path", o.Dir)
+	}
+	s.dir = filepath.Clean(o.Dir)
+	return s, s.cleanPaths()
+}
+
+func (s *Store) cleanPaths() error {
+	if (s.paths[certRole] == "") != (s.paths[keyRole] == "") {
+		return errors.New("paths: cert and key go together: name both, or neither")
+	}
+	seen := map[string]bool{}
+	for r, p := range s.paths {
+		if p == "" {
+			continue
+		}
+		if !filepath.IsAbs(p) {
+			return fmt.Errorf("path %q: write an absolute path", p)
+		}
+		p = filepath.Clean(p)
+		if seen[p] {
+			return fmt.Errorf("path %s stands for two files: give certificate, key and CA a file each, in redis.conf too", p)
+		}
+		seen[p] = true
+		s.paths[r] = p
+	}
+	return nil
+}
+
+func (s *Store) current() string         { return filepath.Join(s.dir, "current") }
+func (s *Store) generationsDir() string  { return filepath.Join(s.dir, "generations") }
+func (s *Store) foundDir() string        { return filepath.Join(s.dir, "found") }
+func (s *Store) generation(i int) string { return filepath.Join(s.generationsDir(), dirName(i)) }
+func dirName(id int) string              { return fmt.Sprintf("%06d", id) }

@@ -1,0 +1,81 @@
+package pair
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Prune removes old generations. It leaves the current one, the newest (its
+// number is not given twice), those named in keep, and the newest Options.Keep
+// of the rest. Damaged ones do not count among these and go; what
+// another hand wrote into one of them, and is nowhere else, goes to Dir/found.
+func (s *Store) Prune(keep ...int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all, err := s.generations()
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	current, err := s.currentID()
+	if err != nil {
+		return fmt.Errorf("prune: %w", err)
+	}
+	previous := 0
+	for i, g := range slices.Backward(all) {
+		if g.ID == current || i == len(all)-1 || slices.Contains(keep, g.ID) {
+			continue
+		}
+		if g.Err == nil {
+			if previous++; previous <= s.keep {
+				continue
+			}
+		}
+		if err := s.retire(g, all); err != nil {
+			return explain(fmt.Sprintf("prune generation %d", g.ID), err)
+		}
+	}
+	return nil
+}
+
+// retire takes a generation away, by a rename first, so that nobody sees it
+// half removed.
+func (s *Store) retire(g *Generation, all []*Generation) error {
+	if g.Err != nil && !elsewhere(g, all) {
+		if err := s.makeFound(); err != nil {
+			return err
+		}
+		return s.moveToFound(g.dir, "generation-"+dirName(g.ID)+"-"+stamp(written(g)))
+	}
+	tmp := filepath.Join(s.generationsDir(), tmpPrefix+dirName(g.ID))
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(g.dir, tmp); err != nil {
+		return err
+	}
+	return os.RemoveAll(tmp)
+}
+
+// elsewhere says whether each file of a damaged generation is in a whole one.
+func elsewhere(g *Generation, all []*Generation) bool {
+	for r := range fileNames {
+		in := func(o *Generation) bool { return o.Err == nil && string(o.text[r]) == string(g.text[r]) }
+		if len(g.text[r]) > 0 && !slices.ContainsFunc(all, in) {
+			return false
+		}
+	}
+	return true
+}
+
+// written is when another hand was last in the generation.
+func written(g *Generation) (last time.Time) {
+	for _, name := range append(fileNames[:], "") {
+		if fi, err := os.Lstat(filepath.Join(g.dir, name)); err == nil && fi.ModTime().After(last) {
+			last = fi.ModTime()
+		}
+	}
+	return last
+}
