@@ -1,0 +1,136 @@
+package reload
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// recognise decides whether the peer at remote, which shows chain, is one that
+// may be sent a password. The handshake that calls it proves afterwards that
+// the peer holds the leaf's key.
+//
+// A peer is recognised when its chain verifies to the roots, now, with the
+// server's name. When that fails, and the peer is on this host, it is still
+// recognised by one of these, and Server.Warn is told:
+//
+//   - the leaf is one that this agent put on disk or adopted, whoever issued
+//     it: also the hand-made certificate of the agent's first start;
+//   - the chain verified at a time that has passed, with the server's name:
+//     everything holds but the clock.
+func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) error {
+	if r.server.InsecureSkipVerify { // connect has checked that remote is loopback
+		r.warn("%s: insecure_skip_verify is set: talking to whoever listens there, it shows %s", remote, describe(chain[0]))
+		return nil
+	}
+	cause := r.verify(t, chain, t.now())
+	if cause == nil {
+		return nil
+	}
+	local := onThisHost(remote)
+	if local && t.Known != nil && t.Known(chain[0]) {
+		r.warn("%s shows %s, which does not verify (%v): recognised on this host as one that this agent put on disk or adopted", remote, describe(chain[0]), cause)
+		return nil
+	}
+	if local && r.everVerified(t, chain) {
+		r.warn("%s shows %s, which does not verify (%v): recognised on this host since it chains to the trusted roots and was valid once", remote, describe(chain[0]), cause)
+		return nil
+	}
+	return newFault(ErrUnrecognised, cause, "%s shows %s, which is not recognised, so nothing was sent to it: %v; %s",
+		remote, describe(chain[0]), cause, remedy(cause, local))
+}
+
+// remedy says what a person can do about a peer that was not recognised.
+func remedy(cause error, local bool) string {
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(cause, &invalid) && invalid.Reason == x509.Expired && !local:
+		return "an expired certificate is forgiven on this host only: give a loopback address, or control: unix:/path"
+	case errors.As(cause, &name):
+		return "set this server's name to one that the certificate carries, or control: unix:/path"
+	}
+	return "add the root that issued it to roots.file (and any intermediate to tls-cert-file), or set control: unix:/path"
+}
+
+// verify holds chain against the roots and the names that this server goes by,
+// as a client would at the time now.
+func (r *Redis) verify(t Trust, chain []*x509.Certificate, now time.Time) error {
+	names := t.Names
+	if r.server.Name != "" {
+		names = []string{r.server.Name}
+	}
+	if len(names) == 0 {
+		return errors.New("no name is configured to verify it by")
+	}
+	intermediates := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		intermediates.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots:         t.roots(),
+		Intermediates: intermediates,
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := chain[0].VerifyHostname(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everVerified says whether chain verified at some time that has passed. The
+// time in which a whole chain is valid, if there is any, begins with the
+// NotBefore of one of its certificates and ends with the NotAfter of one, so
+// that these are all that need be tried. (The root is not among them: it would
+// have to begin and to end within the leaf's own time to matter.)
+func (r *Redis) everVerified(t Trust, chain []*x509.Certificate) bool {
+	now := t.now()
+	for _, c := range chain {
+		for _, then := range []time.Time{c.NotBefore, c.NotAfter} {
+			if then.Before(now) && r.verify(t, chain, then) == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// describe names a certificate so that it can be found on disk and at the CA.
+func describe(c *x509.Certificate) string {
+	return fmt.Sprintf("serial %x (subject %q, issuer %q, not after %s)", c.SerialNumber,
+		c.Subject.String(), c.Issuer.String(), c.NotAfter.UTC().Format(time.RFC3339))
+}
+
+// onThisHost says whether addr is loopback or an address of this host.
+func onThisHost(addr net.Addr) bool {
+	if onLoopback(addr) {
+		return true
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return false // not known to be local
+	}
+	for _, a := range own {
+		if ipnet, ok := a.(*net.IPNet); ok && ipnet.IP.Equal(tcp.IP) {
+			return true
+		}
+	}
+	return false
+}
+
+func onLoopback(addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}

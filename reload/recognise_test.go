@@ -1,0 +1,94 @@
+package reload
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"redis-cert-agent/reload/redistest"
+)
+
+// What is forgiven on this host is not forgiven elsewhere.
+func TestRelaxedOnThisHostOnly(t *testing.T) {
+	root := redistest.NewRoot(t)
+	old := root.Issue(t, redistest.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
+	fresh := root.Issue(t, redistest.Leaf{})
+	here, there := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 6379}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 6379}
+	known := Trust{Known: old.Leaf().Equal}
+	chained := Trust{Roots: root.Pool()}
+	for _, c := range []struct {
+		name   string
+		trust  Trust
+		pair   *redistest.Pair
+		remote net.Addr
+		want   bool
+	}{
+		{"verified here", chained, fresh, here, true},
+		{"verified there", chained, fresh, there, true},
+		{"expired here", chained, old, here, true},
+		{"expired there", chained, old, there, false},
+		{"known here", known, old, here, true},
+		{"known there", known, old, there, false},
+		{"no roots are not the system's roots", Trust{}, fresh, here, false},
+	} {
+		err := New(Server{Name: "localhost"}).recognise(c.trust, c.pair.Chain, c.remote)
+		if (err == nil) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil && !errors.Is(err, ErrUnrecognised) {
+			t.Errorf("%s: %v is not ErrUnrecognised", c.name, err)
+		}
+	}
+}
+
+// By a clock of the past the certificate is simply valid; by one before its
+// time it is not forgiven.
+func TestTheClockIsTheCallers(t *testing.T) {
+	root := redistest.NewRoot(t)
+	now := time.Now()
+	pair := root.Issue(t, redistest.Leaf{NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)})
+	here := &net.TCPAddr{IP: net.IPv6loopback}
+	for offset, want := range map[time.Duration]bool{-3 * time.Hour: false, -90 * time.Minute: true, 0: true} {
+		trust := Trust{Roots: root.Pool(), Now: func() time.Time { return now.Add(offset) }}
+		err := New(Server{Name: "localhost"}).recognise(trust, pair.Chain, here)
+		if (err == nil) != want {
+			t.Errorf("at %v: %v", offset, err)
+		}
+	}
+}
+
+func TestOnThisHost(t *testing.T) {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		if ip := a.(*net.IPNet).IP; !onThisHost(&net.TCPAddr{IP: ip}) {
+			t.Errorf("%v is an address of this host", ip)
+		}
+	}
+	for _, ip := range []string{"192.0.2.1", "2001:db8::1", "0.0.0.0"} {
+		if onThisHost(&net.TCPAddr{IP: net.ParseIP(ip)}) {
+			t.Errorf("%v is no address of this host", ip)
+		}
+	}
+}
+
+// Whatever a peer says, an error is one line, and quotes no arguments.
+func FuzzAnswer(f *testing.F) {
+	f.Add("ERR unknown command 'AUTH', with args beginning with: 'user' 'secret' ", "redis_version:7.0.15\r\n")
+	f.Add("NOPERM \x1b[31m\r\nsecond line", "redis_version:\nredis_version:1")
+	f.Fuzz(func(t *testing.T, words, info string) {
+		text := New(Server{}).answerFault("auth", words).Error() + redisVersion(info)
+		if strings.ContainsFunc(text, unicode.IsControl) {
+			t.Errorf("control characters in %q", text)
+		}
+		if before, secret, cut := strings.Cut(words, ", with args beginning with"); cut && len(secret) > 20 &&
+			!strings.Contains(before, secret) && strings.Contains(text, secret) {
+			t.Errorf("arguments in %q", text)
+		}
+	})
+}
