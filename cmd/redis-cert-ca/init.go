@@ -117,7 +117,7 @@ run, only to make another intermediate; %[7]s unlocks it:
 
 // shellQuote returns s as one word of a shell command.
 func shellQuote(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@") == "" {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@") == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
@@ -132,11 +132,11 @@ func yamlString(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
-// yamlKeyword reports whether YAML 1.1 or 1.2 reads s, bare, as a boolean, a
-// null or a sign of structure.
+// yamlKeyword reports whether YAML 1.1 or 1.2 reads s, bare, as nothing, a
+// boolean, a null or a sign of structure.
 func yamlKeyword(s string) bool {
 	switch strings.ToLower(s) {
-	case "y", "n", "yes", "no", "on", "off", "true", "false", "null", "-", "--", "---":
+	case "", "y", "n", "yes", "no", "on", "off", "true", "false", "null", "-", "--", "---":
 		return true
 	}
 	return false

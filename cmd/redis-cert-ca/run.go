@@ -31,7 +31,7 @@ restart it after a change of config/ca.json.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			log := slog.New(newLogHandler(cmd.ErrOrStderr(), os.Getenv))
+			log := newLogger(cmd.ErrOrStderr(), os.Getenv)
 			return serve(ctx, dir, authority.RunOptions{Address: address, Log: log}, cmd.OutOrStdout())
 		},
 	}
@@ -72,9 +72,9 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
-// newLogHandler returns a handler of one line a record; without the time where
-// w goes to the journal, which has its own.
-func newLogHandler(w io.Writer, getenv func(string) string) slog.Handler {
+// newLogger returns a log of one line a record; without the time where w goes
+// to the journal, which has its own. See $JOURNAL_STREAM in systemd.exec(5).
+func newLogger(w io.Writer, getenv func(string) string) *slog.Logger {
 	var o slog.HandlerOptions
 	if getenv("JOURNAL_STREAM") != "" {
 		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
@@ -84,5 +84,5 @@ func newLogHandler(w io.Writer, getenv func(string) string) slog.Handler {
 			return a
 		}
 	}
-	return slog.NewTextHandler(w, &o)
+	return slog.New(slog.NewTextHandler(w, &o))
 }
