@@ -1,0 +1,172 @@
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Handlers is what the control socket can ask of a running agent.
+type Handlers struct {
+	Status func() Status
+	Renew  func(ctx context.Context, force bool) (Outcome, error)
+	Reload func(ctx context.Context) error
+}
+
+// Outcome is what a renewal did.
+type Outcome struct {
+	Issued   bool      `json:"issued"` // there is another certificate than before
+	Serial   string    `json:"serial"`
+	NotAfter time.Time `json:"not_after,omitzero"`
+	Text     string    `json:"text"` // the same for people, in one line
+}
+
+// OutcomeOf compares the status before and after a renewal.
+func OutcomeOf(before, after Status) Outcome {
+	old, latest := before.newest(), after.newest()
+	if latest == nil {
+		return Outcome{Text: "there is no certificate"}
+	}
+	o := Outcome{Serial: latest.Serial, NotAfter: latest.NotAfter}
+	o.Issued = old == nil || old.Fingerprint != latest.Fingerprint
+	if o.Issued {
+		o.Text = fmt.Sprintf("issued serial %s, valid until %s, %s", o.Serial, Time(o.NotAfter), after.proven())
+	} else {
+		o.Text = fmt.Sprintf("serial %s is good until %s, %s; ask for another one with --force", o.Serial, Time(o.NotAfter), after.proven())
+	}
+	return o
+}
+
+func (s Status) newest() *Pair {
+	if s.Pending != nil {
+		return s.Pending
+	}
+	return s.Pair
+}
+
+// reply is the body of every answer but that of GET /status.
+type reply struct {
+	Error   string  `json:"error,omitempty"`
+	Outcome Outcome `json:"outcome,omitzero"`
+}
+
+// Listen makes the control socket at path, for the agent's user and group. A
+// socket that nobody listens on, as a killed agent leaves it, is replaced;
+// anything else at path is an error.
+func Listen(path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("control socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("control socket: %s is not a socket; remove it, or set control: to another path", path)
+	default:
+		if err := removeStale(path); err != nil {
+			return nil, fmt.Errorf("control socket: %w", err)
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w; the directory must exist and belong to this user (RuntimeDirectory= in the unit)", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+func removeStale(path string) error {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		conn.Close()
+		return fmt.Errorf("another agent listens on %s; stop it first", path)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// Serve answers on l until ctx ends, then removes the socket. Requests that
+// are under way are cancelled with ctx.
+//
+//	GET  /status          the Status as JSON
+//	POST /renew[?force=1] looks now; with force, gets a new certificate
+//	POST /reload          reads the configuration again
+//
+// Everybody who can connect may ask for the status; only root and the agent's
+// own user may POST.
+func Serve(ctx context.Context, l net.Listener, h Handlers) error {
+	// No ReadTimeout: it would go on while a handler works, and cancel a
+	// renewal that takes longer. No handler reads a body.
+	server := &http.Server{
+		Handler:           h.mux(),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       10 * time.Second,
+		MaxHeaderBytes:    8 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
+		ErrorLog:          log.New(discard{}, "", 0), // a client that hangs up is no news
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(l) }()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("control socket: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if server.Shutdown(grace) != nil {
+		server.Close()
+	}
+	<-stopped
+	return nil
+}
+
+func (h Handlers) mux() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, h.Status())
+	})
+	mux.HandleFunc("POST /renew", privileged(func(w http.ResponseWriter, r *http.Request) {
+		outcome, err := h.Renew(r.Context(), r.URL.Query().Get("force") == "1")
+		result(w, reply{Outcome: outcome}, err)
+	}))
+	mux.HandleFunc("POST /reload", privileged(func(w http.ResponseWriter, r *http.Request) {
+		result(w, reply{}, h.Reload(r.Context()))
+	}))
+	return mux
+}
+
+func result(w http.ResponseWriter, body reply, err error) {
+	code := http.StatusOK
+	if err != nil {
+		code, body.Error = http.StatusInternalServerError, err.Error()
+	}
+	answer(w, code, body)
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	// Not set for the whole server: a renewal may take minutes.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(10 * time.Second))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Connection", "close") // and a body is not waited for
+	w.WriteHeader(code)
+	// A client that has gone away gets no answer, and misses none.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
