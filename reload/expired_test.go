@@ -29,8 +29,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// Without client certificates in use the new pair is all that the agent has to
-// show. Under tls-auth-clients yes, a pair that is none says so in the error.
+// Under tls-auth-clients yes, a pair that is no client's says so in the error.
 func TestExpiredWithoutClientCertificate(t *testing.T) {
 	root := redistest.NewRoot(t)
 	for _, conf := range []string{"", "tls-protocols TLSv1.2"} {
@@ -45,6 +44,16 @@ func TestExpiredWithoutClientCertificate(t *testing.T) {
 		h.trust.Client = redistest.NewRoot(t).Issue(t, redistest.Leaf{}).TLS()
 		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrDenied, "did not take serial", "tls-ca-cert-file")
 	}
+}
+
+// Redis lets a client without a certificate in, and one with a bad one not.
+func TestPairThatIsNoClientIsHeldBack(t *testing.T) {
+	h := start(t, redistest.Options{AuthClients: "optional"}, nil, nil)
+	pair := h.renew(t, redistest.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	h.trust.Client = pair.TLS()
+	h.works(t, pair)
+	h.trust.Client = h.ca.Issue(t, expired).TLS()
+	h.works(t, h.renew(t, redistest.Leaf{}))
 }
 
 // A host whose hand-made certificate expired before the agent came: the leaf is
@@ -96,13 +105,20 @@ func TestImpostorHearsNothing(t *testing.T) {
 				pair = &redistest.Pair{Chain: append(own.Chain, ours.Chain...), Key: own.Key}
 			}
 			i := listen(t, pair)
-			r := reload.New(reload.Server{Address: i.addr, Name: "localhost", Password: says("secret"), Timeout: time.Second})
+			var warnings []string
+			r := reload.New(reload.Server{
+				Address: i.addr, Name: "localhost", Password: says("secret"), Timeout: time.Second,
+				Warn: func(msg string) { warnings = append(warnings, msg) },
+			})
 			trust := reload.Trust{Roots: root.Pool(), Known: ours.Leaf().Equal}
 			if err := r.Reload(t.Context(), trust); err == nil {
 				t.Error("no error")
 			}
 			if _, err := r.Settings(t.Context(), trust); err == nil {
 				t.Error("no error from Settings")
+			}
+			if len(warnings) != 0 {
+				t.Errorf("warned of a peer that was not talked to: %q", warnings)
 			}
 			if words := i.words(); words != "" {
 				t.Errorf("the impostor heard %q", words)

@@ -9,37 +9,35 @@ import (
 )
 
 // recognise decides whether the peer at remote, which shows chain, is one that
-// may be sent a password. The handshake that calls it proves afterwards that
-// the peer holds the leaf's key.
+// may be sent a password. That the peer holds the leaf's key too is for the
+// handshake to prove. How verification was relaxed is for Server.Warn; empty
+// says that it was not.
 //
 // A peer is recognised when its chain verifies to the roots, now, with the
 // server's name. When that fails, and the peer is on this host, it is still
-// recognised by one of these, and Server.Warn is told:
+// recognised by one of these:
 //
 //   - the leaf is one that this agent put on disk or adopted, whoever issued
 //     it: also the hand-made certificate of the agent's first start;
 //   - the chain verified at a time that has passed, with the server's name:
 //     everything holds but the clock.
-func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) error {
+func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) (relaxed string, err error) {
+	shown := fmt.Sprintf("%s shows %s", remote, describe(chain[0]))
 	if r.server.InsecureSkipVerify { // connect has checked that remote is loopback
-		r.warn("%s: insecure_skip_verify is set: talking to whoever listens there, it shows %s", remote, describe(chain[0]))
-		return nil
+		return "insecure_skip_verify is set: talking to whoever listens: " + shown, nil
 	}
 	cause := r.verify(t, chain, t.now())
 	if cause == nil {
-		return nil
+		return "", nil
 	}
 	local := onThisHost(remote)
 	if local && t.Known != nil && t.Known(chain[0]) {
-		r.warn("%s shows %s, which does not verify (%v): recognised on this host as one that this agent put on disk or adopted", remote, describe(chain[0]), cause)
-		return nil
+		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host as one that this agent put on disk or adopted", shown, cause), nil
 	}
 	if local && r.everVerified(t, chain) {
-		r.warn("%s shows %s, which does not verify (%v): recognised on this host since it chains to the trusted roots and was valid once", remote, describe(chain[0]), cause)
-		return nil
+		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host since it chains to the trusted roots and was valid once", shown, cause), nil
 	}
-	return newFault(ErrUnrecognised, cause, "%s shows %s, which is not recognised, so nothing was sent to it: %v; %s",
-		remote, describe(chain[0]), cause, remedy(cause, local))
+	return "", newFault(ErrUnrecognised, cause, "%s, which is not recognised, so nothing was sent to it: %v; %s", shown, cause, remedy(cause, local))
 }
 
 // remedy says what a person can do about a peer that was not recognised.

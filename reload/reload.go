@@ -154,9 +154,3 @@ func (t Trust) roots() *x509.CertPool {
 	}
 	return t.Roots
 }
-
-func (r *Redis) warn(format string, args ...any) {
-	if r.server.Warn != nil {
-		r.server.Warn(oneLine(fmt.Sprintf(format, args...)))
-	}
-}

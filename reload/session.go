@@ -51,8 +51,10 @@ func (s *session) link(ctx context.Context, t Trust) (net.Conn, error) {
 	if !s.to.tls {
 		return s.r.connect(ctx, s.to)
 	}
-	g, err := s.r.greet(ctx, s.to, t, func(chain []*x509.Certificate, remote net.Addr) error {
-		return s.r.recognise(t, chain, remote)
+	var relaxed string
+	g, err := s.r.greet(ctx, s.to, t, func(chain []*x509.Certificate, remote net.Addr) (err error) {
+		relaxed, err = s.r.recognise(t, chain, remote)
+		return err
 	})
 	s.hello = g
 	if g.clientErr != nil {
@@ -63,6 +65,9 @@ func (s *session) link(ctx context.Context, t Trust) (net.Conn, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if relaxed != "" && s.r.server.Warn != nil {
+		s.r.server.Warn(oneLine(relaxed))
 	}
 	return g.conn, nil
 }
