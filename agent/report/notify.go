@@ -25,7 +25,7 @@ func (Notifier) Status(text string) {
 // Reloading says that the configuration is read again; Ready must follow.
 // With Type=notify-reload systemd wants to know when that began.
 func (Notifier) Reloading() {
-	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	notify(daemon.SdNotifyReloading + "\n" + strings.TrimSpace(daemon.SdNotifyMonotonicUsec()))
 }
 
 // Stopping says that the service is shutting down.

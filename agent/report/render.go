@@ -94,7 +94,8 @@ func (s Status) writeServers(p *page) {
 		width = max(width, len(srv.Address))
 	}
 	for _, srv := range s.Servers {
-		state := p.paint(fmt.Sprintf("%-11s", srv.State), srv.State == Proven, srv.State == Stale || srv.State == Unknown)
+		state := p.paint(string(srv.State), srv.State == Proven, srv.State == Stale || srv.State == Unknown)
+		state += strings.Repeat(" ", max(0, len(Unreachable)-len(srv.State)))
 		text := fmt.Sprintf("%-*s  %s", width, srv.Address, state)
 		if srv.ServedSerial != "" {
 			text += "  serves " + short(srv.ServedSerial)
