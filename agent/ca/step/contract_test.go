@@ -15,7 +15,6 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
-	"redis-cert-agent/cmd/redis-cert-ca/authority"
 
 	"github.com/smallstep/certificates/api"
 	official "github.com/smallstep/certificates/ca"
@@ -171,7 +170,7 @@ func portrait(i ca.Issued) string {
 // Our client and the official one, with the same inputs against the same CA,
 // get the same results.
 func TestContract(t *testing.T) {
-	real := startCA(t, func(o *authority.InitOptions) { o.RenewAfterExpiry = true })
+	real := startCA(t, renewsExpired)
 	const life = 3 * time.Hour
 	o := real.options()
 	o.Lifetime = life

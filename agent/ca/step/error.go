@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,16 +86,10 @@ func (e *Error) brief() string {
 // refusal reads an answer other than 2xx.
 func (s *session) refusal(q call, resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-	text := refusalText(resp.StatusCode, body)
-	for _, secret := range []string{q.bearer, q.secret} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[token]")
-		}
-	}
-	e := &Error{Op: q.op, Status: resp.StatusCode, Message: clean(text), url: s.c.base.String(),
+	e := &Error{Op: q.op, Status: resp.StatusCode, Message: clean(refusalText(resp.StatusCode, body)), url: s.c.base.String(),
 		RequestID: cut(clean(resp.Header.Get("X-Request-Id")), 64),
 		After:     parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())}
-	e.hint = s.c.hint(e, resp.Header.Get("Location"))
+	e.hint = s.c.hint(e, resp.Header)
 	return e
 }
 
@@ -119,15 +114,18 @@ func refusalText(status int, body []byte) string {
 
 // hint says what to do about a refusal. The status decides, never the text,
 // except where one status has two remedies.
-func (c *Client) hint(e *Error, location string) string {
+func (c *Client) hint(e *Error, h http.Header) string {
 	switch {
 	case e.Status/100 == 3:
-		return fmt.Sprintf("the URL leads elsewhere (%s): configure where the CA itself listens", cut(clean(location), 100))
+		return fmt.Sprintf("the URL leads elsewhere (%s): configure where the CA itself listens", cut(clean(h.Get("Location")), 100))
 	case e.Op == opBootstrap && e.Status == http.StatusNotFound:
 		return "compare the configured fingerprint with `step certificate fingerprint root_ca.crt` on the CA"
 	case e.Status == http.StatusNotFound:
 		return "is this step-ca? check the URL"
 	case e.Op == opSign && e.Status == http.StatusUnauthorized:
+		if skew := clockSkew(h, time.Now()); skew != "" {
+			return skew
+		}
 		return fmt.Sprintf("compare this host's clock with the CA's, and check that provisioner %q may sign; the CA's log has the reason", c.opts.Provisioner)
 	case e.Op == opSign && e.Status == http.StatusForbidden && strings.Contains(e.Message, "duration"):
 		return "ask for a lifetime that the provisioner allows"
@@ -139,10 +137,27 @@ func (c *Client) hint(e *Error, location string) string {
 	return ""
 }
 
+// clockSkew says how far this host's clock is from the CA's, by the Date of its
+// answer, when that is more than the minute that step-ca grants a token.
+func clockSkew(h http.Header, now time.Time) string {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return ""
+	}
+	switch ahead := now.Sub(date).Round(time.Second); {
+	case ahead > time.Minute:
+		return fmt.Sprintf("this host's clock is %s ahead of the CA's: set it", ahead)
+	case ahead < -time.Minute:
+		return fmt.Sprintf("this host's clock is %s behind the CA's: set it", -ahead)
+	}
+	return ""
+}
+
 // noAnswer is a request that got none, or half of one. Shook tells that the TLS
-// handshake had succeeded on this side: in TLS 1.3 the server looks at the
-// client certificate only after that (RFC 8446, 2), so a refusal of it shows as
-// an alert, a reset or an end of file on the first read or write.
+// handshake had succeeded on this side in the course of it: in TLS 1.3 the
+// server looks at the client certificate only after that (RFC 8446, 2), so a
+// refusal of it shows as an alert, a reset or an end of file on the first read
+// or write.
 func (s *session) noAnswer(ctx context.Context, q call, err error, shook bool) *Error {
 	var outer *url.Error
 	if errors.As(err, &outer) {
@@ -163,8 +178,8 @@ func (s *session) noAnswer(ctx context.Context, q call, err error, shook bool) *
 		e.hint = s.t.hint(verify)
 	case errors.As(err, &plain), strings.Contains(err.Error(), "HTTP response to HTTPS"):
 		e.hint = "this port does not speak TLS: check the URL"
-	case errors.As(err, &alert) && alert.Op == "remote error", shook,
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case s.mutual && (shook || errors.As(err, &alert) && alert.Op == "remote error" ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
 		e.hungUp = true
 	default:
 		e.hint = hintReach
@@ -209,9 +224,13 @@ func parseRetryAfter(s string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxAfter)
 }
 
+// token is a JWT in compact form: its header is JSON, in base64url.
+var token = regexp.MustCompile(`eyJ[A-Za-z0-9_.-]{16,}`)
+
 // clean makes foreign text fit for one line of a log: no control and no format
-// characters, at most 300 characters.
+// characters, no token that the other side repeats, at most 300 characters.
 func clean(s string) string {
+	s = token.ReplaceAllString(s, "[token]")
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):

@@ -28,16 +28,17 @@ const (
 // client certificate. It is closed at the end of the call that opened it: the
 // next one is hours away, and an idle connection costs both sides.
 type session struct {
-	c    *Client
-	t    trust
-	http *http.Client
-	root string // fingerprint of the root that the CA's own certificate chains to
+	c      *Client
+	t      trust
+	http   *http.Client
+	mutual bool   // it presents a client certificate
+	root   string // fingerprint of the root that the CA's own certificate chains to
 }
 
 // open prepares a session; the connection is made by the first request.
 func (c *Client) open(t trust, conf *tls.Config) *session {
 	conf.MinVersion = tls.VersionTLS12
-	return &session{c: c, t: t, http: &http.Client{
+	return &session{c: c, t: t, mutual: len(conf.Certificates) > 0, http: &http.Client{
 		Transport: &http.Transport{
 			// The step command honours HTTPS_PROXY and NO_PROXY, so who set
 			// them for it expects them to count here. TLS goes end to end
@@ -56,15 +57,13 @@ func (c *Client) open(t trust, conf *tls.Config) *session {
 
 func (s *session) close() { s.http.CloseIdleConnections() }
 
-// call is one request. Bearer, and a one-time token inside of body, which
-// secret repeats, never show in an error.
+// call is one request.
 type call struct {
 	op     string // the deed, for errors
 	method string
 	path   string // with the query
 	body   any    // sent as JSON when it is not nil
-	bearer string
-	secret string
+	bearer string // a token for the Authorization header, or empty
 }
 
 // do sends one request, once, and returns the body of a 2xx answer. Errors are
@@ -79,9 +78,15 @@ func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 	if err != nil {
 		return nil, s.c.fault(q.op, err)
 	}
+	failed := func(err error, shook bool) error {
+		if late := within.Err(); late != nil {
+			err = late // what follows from it, like a closed connection, is no news
+		}
+		return s.noAnswer(ctx, q, err, shook)
+	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return nil, s.noAnswer(ctx, q, err, shook.Load())
+		return nil, failed(err, shook.Load())
 	}
 	defer resp.Body.Close()
 	s.noteRoot(resp.TLS)
@@ -91,7 +96,7 @@ func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, s.noAnswer(ctx, q, err, false)
+		return nil, failed(err, false)
 	case len(body) > maxAnswer:
 		return nil, s.c.garbage(q.op, resp.StatusCode, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20))
 	}
@@ -99,20 +104,18 @@ func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 }
 
 func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
-	var body io.Reader
+	var body []byte
 	if q.body != nil {
-		b, err := json.Marshal(q.body)
-		if err != nil {
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
 			return nil, err
 		}
-		// Hidden behind a plain reader: net/http then cannot rewind the body,
-		// and so cannot send it again on its own.
-		body = struct{ io.Reader }{bytes.NewReader(b)}
 	}
-	req, err := http.NewRequestWithContext(ctx, q.method, c.base.String()+q.path, body)
+	req, err := http.NewRequestWithContext(ctx, q.method, c.base.String()+q.path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
+	req.GetBody = nil // so that net/http cannot rewind it and send a token again
 	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Accept", "application/json")
 	if q.body != nil {

@@ -156,7 +156,7 @@ func (c *Client) byProvisioner(ctx context.Context, t trust, r ca.Request) (ca.I
 		// As a duration, so that it counts from the CA's clock.
 		body["notAfter"] = c.opts.Lifetime.String()
 	}
-	q := call{op: opSign, method: http.MethodPost, path: "/1.0/sign", body: body, secret: token}
+	q := call{op: opSign, method: http.MethodPost, path: "/1.0/sign", body: body}
 	return s.issue(ctx, q, MethodSign, key)
 }
 

@@ -10,9 +10,11 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
-	"redis-cert-agent/cmd/redis-cert-ca/authority"
+
+	"github.com/smallstep/certificates/authority/config"
 )
 
+// sameKey reports whether two certificates are for one key.
 func sameKey(a, b *cert.Pair) bool {
 	return slices.Equal(a.Leaf().RawSubjectPublicKeyInfo, b.Leaf().RawSubjectPublicKeyInfo)
 }
@@ -78,7 +80,7 @@ func TestFreshSkipsRenewal(t *testing.T) {
 }
 
 func TestExpiredRenewsByToken(t *testing.T) {
-	ca1 := startCA(t, func(o *authority.InitOptions) { o.RenewAfterExpiry = true })
+	ca1 := startCA(t, renewsExpired)
 	o := ca1.options()
 	for _, kt := range []cert.KeyType{cert.P256, cert.P384, cert.RSA2048, cert.Ed25519} {
 		old := ca1.expired(t, pair(t, issue(t, New(ca1.options()), ca.Request{KeyType: kt})))
@@ -93,7 +95,7 @@ func TestExpiredRenewsByToken(t *testing.T) {
 // The clock here is behind the CA's: what looks valid has expired for the CA,
 // which says so by a TLS alert or by hanging up.
 func TestExpiredInTheEyesOfTheCA(t *testing.T) {
-	ca1 := startCA(t, func(o *authority.InitOptions) { o.RenewAfterExpiry = true })
+	ca1 := startCA(t, renewsExpired)
 	o := ca1.options()
 	old := ca1.expired(t, pair(t, issue(t, New(o), ca.Request{})))
 	o.Password = nil
@@ -115,7 +117,7 @@ func TestExpiredAndNotAllowedSigns(t *testing.T) {
 }
 
 func TestRenewalDisabledSigns(t *testing.T) {
-	ca1 := startCA(t, func(o *authority.InitOptions) { o.DisableRenewal = true })
+	ca1 := startCA(t, func(c *config.AuthConfig) { *c.Claims.DisableRenewal = true })
 	c := New(ca1.options())
 	first := pair(t, issue(t, c, ca.Request{}))
 	good(t, issue(t, c, ca.Request{Current: first}), MethodSign, names, cert.P256)

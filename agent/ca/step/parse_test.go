@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -111,17 +112,14 @@ func TestRetryAfter(t *testing.T) {
 // More than one page; several keys under one name, of which the password opens
 // one; entries of types that nobody knows.
 func TestProvisionerPages(t *testing.T) {
-	sealed := map[string]string{}
-	for _, password := range []string{"one", "two"} {
-		sealed[password] = seal(t, password, "key-"+password)
-	}
+	one, two := sealed(t, "one", "key-one"), sealed(t, "two", "key-two")
 	entry := func(kind, name, kid, key string) map[string]any {
 		return map[string]any{"type": kind, "name": name, "key": map[string]string{"kid": kid}, "encryptedKey": key}
 	}
 	pages := map[string]any{
-		"":    map[string]any{"provisioners": []any{entry("ACME", "redis", "", ""), entry("JWK", "other", "o", sealed["two"]), 7, map[string]any{"type": map[string]int{}}}, "nextCursor": "a&b"},
-		"a&b": map[string]any{"provisioners": []any{entry("JWK", "redis", "key-one", sealed["one"])}, "nextCursor": "c"},
-		"c":   map[string]any{"provisioners": []any{entry("jwk", "redis", "key-two", sealed["two"])}, "nextCursor": ""},
+		"":    map[string]any{"provisioners": []any{entry("ACME", "redis", "", ""), entry("JWK", "other", "o", two), 7, map[string]any{"type": map[string]int{}}}, "nextCursor": "a&b"},
+		"a&b": map[string]any{"provisioners": []any{entry("JWK", "redis", "key-one", one)}, "nextCursor": "c"},
+		"c":   map[string]any{"provisioners": []any{entry("jwk", "redis", "key-two", two)}, "nextCursor": ""},
 	}
 	f := newFront(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/provisioners" {
@@ -140,7 +138,7 @@ func TestProvisionerPages(t *testing.T) {
 	}
 	o.Provisioner = "nobody"
 	_, err := New(o).signerForTest()
-	says(t, err, `"other", "redis"`)
+	says(t, err, `provisioners of type JWK: "other", "redis"`)
 
 	pages["c"] = map[string]any{"nextCursor": "a&b"}
 	o.Provisioner = "redis"
@@ -150,7 +148,7 @@ func TestProvisionerPages(t *testing.T) {
 
 // A new key at the CA is decrypted anew, the same one is not.
 func TestProvisionerKeyIsCached(t *testing.T) {
-	key := seal(t, "secret", "k1")
+	key := sealed(t, "secret", "k1")
 	f := newFront(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/provisioners" {
 			return false
@@ -167,51 +165,44 @@ func TestProvisionerKeyIsCached(t *testing.T) {
 			t.Errorf("key %q", k.keyID)
 		}
 	}
-	key = seal(t, "secret", "k2")
+	key = sealed(t, "secret", "k2")
 	if k := mustSigner(t, c); k.keyID != "k2" || asked != 2 {
 		t.Errorf("key %q after %d decryptions, want k2 after 2", k.keyID, asked)
 	}
 }
 
 func TestUnseal(t *testing.T) {
-	public, _, err := jose.GenerateDefaultKeyPair([]byte("x"))
+	private, err := jose.GenerateJWK("EC", "P-256", "ES256", "sig", "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{
-		"a public key":    mustJSON(t, public),
-		"a symmetric key": `{"kty":"oct","k":"AAAA"}`,
+	public := private.Public()
+	for name, content := range map[string]any{
+		"a public key":    public,
+		"a symmetric key": map[string]string{"kty": "oct", "k": "AAAA"},
 		"no JWK":          "hello",
 	} {
-		box, err := jose.Encrypt([]byte(content), jose.WithPassword([]byte("x")))
+		text, err := seal(content, []byte("x"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := box.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := unseal(text, []byte("x")); err == nil {
-			t.Errorf("%s opens as a private key", name)
+		if _, err := unseal(text, []byte("x")); err == nil || errors.Is(err, errPassword) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := unseal("x.y.z", []byte("x")); err == nil {
-		t.Error("what is no JWE opens")
+	if _, err := unseal("x.y.z", []byte("x")); err == nil || errors.Is(err, errPassword) {
+		t.Errorf("what is no JWE: %v", err)
 	}
 }
 
-func seal(t *testing.T, password, kid string) string {
+func sealed(t *testing.T, password, kid string) string {
 	t.Helper()
 	key, err := jose.GenerateJWK("EC", "P-256", "ES256", "sig", kid, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	key.KeyID = kid
-	box, err := jose.EncryptJWK(key, []byte(password))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := box.CompactSerialize()
+	text, err := seal(key, []byte(password))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,14 +114,14 @@ func candidates(list []provisioner, name string) ([]provisioner, error) {
 
 func whatThereIs(names []string) string {
 	if len(names) == 0 {
-		return "and none of type JWK at all; add one with `step ca provisioner add NAME --create`"
+		return "it has none of type JWK; add one with `step ca provisioner add NAME --create`"
 	}
 	const most = 8
 	more := ""
 	if len(names) > most {
 		names, more = names[:most], ", …"
 	}
-	return "of type JWK it has " + strings.Join(names, ", ") + more
+	return "name one of its provisioners of type JWK: " + strings.Join(names, ", ") + more
 }
 
 // signer is a provisioner's private key and what a token has to say about it.

@@ -1,30 +1,28 @@
 package step
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"redis-cert-agent/agent/ca"
-	"redis-cert-agent/agent/cert"
-	"redis-cert-agent/cmd/redis-cert-ca/authority"
+
+	"github.com/smallstep/certificates/authority/config"
+	"github.com/smallstep/certificates/authority/policy"
 )
 
 // What a user gets wrong, against the real CA.
 func TestWrongConfiguration(t *testing.T) {
-	real := startCA(t, func(o *authority.InitOptions) {
-		o.AllowDNS = []string{"*.internal"}
-		o.AllowIP = []string{"127.0.0.0/8"}
+	real := startCA(t, func(c *config.AuthConfig) {
+		c.Policy = &policy.Options{X509: &policy.X509PolicyOptions{AllowedNames: &policy.X509NameOptions{
+			DNSDomains: []string{"*.internal", "localhost"}, IPRanges: []string{"127.0.0.0/8"}}}}
 	})
 	ok := ca.Request{Names: []string{"redis1.internal"}}
 	tests := []struct {
@@ -42,8 +40,8 @@ func TestWrongConfiguration(t *testing.T) {
 		{"empty password", func(o *Options) { o.Password = func() ([]byte, error) { return nil, nil } }, ok, 0, []string{"check the provisioner's password"}},
 		{"no password", func(o *Options) { o.Password = nil }, ok, 0, []string{"no password is configured"}},
 		{"unreadable password", func(o *Options) { o.Password = func() ([]byte, error) { return nil, os.ErrPermission } }, ok, 0, []string{"read the password: permission denied"}},
-		{"provisioner", func(o *Options) { o.Provisioner = "rediss" }, ok, 0, []string{`the CA has no "rediss": of type JWK it has "redis"`}},
-		{"provisioner of another type", func(o *Options) { o.Provisioner = "acme" }, ok, 0, []string{`"acme" is of type ACME, not JWK: of type JWK it has "redis"`}},
+		{"provisioner", func(o *Options) { o.Provisioner = "rediss" }, ok, 0, []string{`the CA has no "rediss": name one of its provisioners of type JWK: "redis"`}},
+		{"provisioner of another type", func(o *Options) { o.Provisioner = "acme" }, ok, 0, []string{`"acme" is of type ACME, not JWK: name one of its provisioners of type JWK: "redis"`}},
 		{"name against the policy", func(*Options) {}, ca.Request{Names: []string{"bad.example.com"}}, 403,
 			[]string{"sign: " + real.URL + " answers 403", `"bad.example.com" not allowed`, "ask the CA's administrator to allow the name"}},
 		{"lifetime", func(o *Options) { o.Lifetime = 1000 * time.Hour }, ok, 403,
@@ -83,107 +81,6 @@ func TestRequestID(t *testing.T) {
 		t.Errorf("no request id: %v", e)
 	}
 	says(t, e, "(request "+e.RequestID+")")
-}
-
-// A listener that takes connections and never says a word.
-func TestSilentServer(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }()
-		}
-	}()
-	o := Options{URL: "https://" + ln.Addr().String(), Fingerprint: strings.Repeat("ab", 32), Provisioner: "redis", Timeout: 100 * time.Millisecond}
-	start := time.Now()
-	says(t, refused(t, New(o), ca.Request{}), "bootstrap: ", "no answer within 100ms", "check that the CA runs")
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("it took %s", took)
-	}
-
-	o.Timeout = time.Hour
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
-	go func() {
-		_, err := New(o).Issue(ctx, ca.Request{Names: names, KeyType: cert.P256})
-		done <- err
-	}()
-	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-}
-
-// An answer that begins and does not end.
-func TestSlowAnswer(t *testing.T) {
-	real := startCA(t, nil)
-	f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path != "/1.0/sign" {
-			return false
-		}
-		w.WriteHeader(http.StatusCreated)
-		w.(http.Flusher).Flush()
-		<-r.Context().Done()
-		return true
-	}, nil)
-	o := f.options(real)
-	o.Timeout = 300 * time.Millisecond
-	says(t, refused(t, New(o), ca.Request{}), "sign: ", "no answer within 300ms")
-}
-
-func TestCADown(t *testing.T) {
-	real := startCA(t, nil)
-	o := real.options()
-	first := pair(t, issue(t, New(o), ca.Request{}))
-	o.Roots = first.CA
-	c := New(o)
-	real.Close()
-	e := refused(t, c, ca.Request{Current: first})
-	says(t, e, "roots: ", "connection refused", "check that the CA runs")
-	if e.Status != 0 || e.earlier != "" {
-		t.Errorf("status %d after %q, want one try without an answer", e.Status, e.earlier)
-	}
-}
-
-func TestNotTLS(t *testing.T) {
-	srv := httptest.NewServer(http.NotFoundHandler())
-	defer srv.Close()
-	o := Options{URL: "https://" + srv.Listener.Addr().String(), Fingerprint: strings.Repeat("ab", 32)}
-	says(t, refused(t, New(o), ca.Request{}), "this port does not speak TLS")
-}
-
-func TestCertificateOfTheCA(t *testing.T) {
-	_, stranger := newServerChain(t, nil)
-	tests := []struct {
-		name   string
-		change func(leaf *x509.Certificate)
-		says   string
-	}{
-		{"other name", func(c *x509.Certificate) { c.IPAddresses = nil; c.DNSNames = []string{"ca.internal"} }, "the CA's certificate is for other names"},
-		{"expired", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, "compare this host's clock"},
-		{"other root", nil, "still offers the pinned root"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			root, chain := newServerChain(t, tt.change)
-			if tt.name == "other root" {
-				chain = stranger
-			}
-			f := newFront(t, nil, func(w http.ResponseWriter, r *http.Request) bool {
-				reply(w, 200, map[string]string{"ca": pemOf(root)})
-				return true
-			}, func(c *tls.Config) { c.Certificates = []tls.Certificate{chain} })
-			f.root = root
-			says(t, refused(t, New(f.options(nil)), ca.Request{}), tt.says)
-		})
-	}
 }
 
 // The CA sends another root than the pinned one.
@@ -312,36 +209,22 @@ func TestSecretsStaySecret(t *testing.T) {
 	}
 }
 
-// Nothing stays open between calls.
-func TestLeavesNoConnection(t *testing.T) {
+// A wrong clock is the commonest reason of a 401, and the answer's Date tells.
+func TestClockSkew(t *testing.T) {
 	real := startCA(t, nil)
-	first := pair(t, issue(t, New(real.options()), ca.Request{}))
-	open := make(chan int, 100)
-	f := newFront(t, real, nil, nil)
-	closed := make(chan struct{}, 100)
-	srv := httptest.NewUnstartedServer(f.Config.Handler)
-	srv.TLS = f.TLS.Clone()
-	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateNew:
-			open <- 1
-		case http.StateClosed:
-			closed <- struct{}{}
-		}
-	}
-	srv.StartTLS()
-	defer srv.Close()
-	o := f.options(real)
-	o.URL = srv.URL
-	issue(t, New(o), ca.Request{Current: first})
-	if len(open) > 3 {
-		t.Errorf("%d connections for three rungs", len(open))
-	}
-	for range len(open) {
-		select {
-		case <-closed:
-		case <-time.After(10 * time.Second):
-			t.Fatal("a connection stays open")
-		}
+	for ahead, want := range map[time.Duration]string{
+		2 * time.Hour:    "clock is 2h0m",
+		-3 * time.Hour:   "behind the CA's: set it",
+		10 * time.Second: "compare this host's clock",
+	} {
+		f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodGet {
+				return false
+			}
+			w.Header().Set("Date", time.Now().Add(-ahead).UTC().Format(http.TimeFormat))
+			reply(w, http.StatusUnauthorized, map[string]string{"message": "no"})
+			return true
+		}, nil)
+		says(t, refused(t, New(f.options(real)), ca.Request{}), want)
 	}
 }

@@ -1,33 +1,22 @@
 package step
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/cmd/redis-cert-ca/authority"
+
+	"github.com/smallstep/certificates/authority/config"
 )
 
 // reroot rewrites the configuration of the CA in dir: its roots are now files,
 // and it signs with the intermediate of the CA in from.
 func reroot(t *testing.T, dir, from string, roots ...string) {
 	t.Helper()
-	file := filepath.Join(dir, "config/ca.json")
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conf map[string]any
-	if err := json.Unmarshal(data, &conf); err != nil {
-		t.Fatal(err)
-	}
-	conf["root"] = roots
-	if data, err = json.Marshal(conf); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, data, 0o600); err != nil {
+	if err := edit(dir, func(c *config.Config) error { c.Root = roots; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"certs/intermediate_ca.crt", "secrets/intermediate_ca_key", "secrets/password"} {
@@ -44,7 +33,10 @@ func reroot(t *testing.T, dir, from string, roots ...string) {
 // A rotation as step-ca's documentation does it: announce the new root, issue
 // from it, drop the old one. The configured fingerprint stays the old one.
 func TestRootRotation(t *testing.T) {
-	dir, next := initCA(t, nil), initCA(t, nil)
+	dir, next := initCA(t, nil), filepath.Join(t.TempDir(), "next")
+	if _, err := authority.Init(authority.InitOptions{Dir: next, DNS: []string{"localhost"}}); err != nil {
+		t.Fatal(err)
+	}
 	oldRoot, newRoot := filepath.Join(dir, "certs/root_ca.crt"), filepath.Join(next, "certs/root_ca.crt")
 	real := runCA(t, dir, "127.0.0.1:0")
 	o := real.options()
