@@ -17,13 +17,15 @@ type Facts struct {
 	Clock   error     // why the wall clock cannot be believed; nil when it can
 	Recheck time.Time // when to look at the clock again; zero when a clock step will tell
 
-	Newest  *Pair // the newest complete pair on disk; nil when there is none
-	Current bool  // whether servers that start now load Newest
-	Foreign bool  // whether a good pair that another hand put there waits to be taken in
+	Newest  *Pair    // the newest complete pair on disk; nil when there is none
+	Current bool     // whether servers that start now load Newest
+	Foreign bool     // whether a good pair that another hand put there waits to be taken in
+	Adopt   Attempts // failed attempts to take it in
 
 	Servers []Server
 	Issue   Attempts // failed attempts to get a certificate since the last success
 	Asked   bool     // a person asked for a new certificate
+	Unsaved bool     // one was issued that the disk did not take
 }
 
 // A Pair is what the plan needs to know of a certificate chain on disk.
@@ -91,8 +93,15 @@ type Step struct {
 
 // Next returns the step to take at the time now.
 func Next(now time.Time, f Facts, p Policy) Step {
+	var again time.Time // when to try once more to take in another hand's pair
 	if f.Foreign {
-		return Step{Do: Adopt, Why: "another hand put a newer pair there"}
+		again = f.Adopt.retry(now, f.Newest, loading)
+		if !now.Before(again) {
+			return Step{Do: Adopt, Why: "another hand put a newer pair there"}
+		}
+		if f.Newest == nil { // the first look must not lose what it found
+			return Step{Why: "next attempt to take in the pair found on disk", At: again}
+		}
 	}
 	s := issue(now, f, p)
 	if s.Do == Issue {
@@ -100,7 +109,10 @@ func Next(now time.Time, f Facts, p Policy) Step {
 	}
 	if l := load(now, f); l.Do == Load || earlier(l.At, s.At) {
 		l.Due = s.Due
-		return l
+		s = l
+	}
+	if s.Do == Wait && earlier(again, s.At) {
+		s.At = again
 	}
 	return s
 }
@@ -113,6 +125,8 @@ func issue(now time.Time, f Facts, p Policy) Step {
 		s = Step{Do: Issue, Why: "there is no certificate yet", Fresh: true}
 	case f.Asked:
 		s = Step{Do: Issue, Why: "asked for", Fresh: f.Newest.Unfit != "", Due: Due(*f.Newest, p)}
+	case f.Unsaved:
+		s = Step{Do: Issue, Why: "the disk did not take the last one", Due: Due(*f.Newest, p)}
 	case f.Newest.Unfit != "":
 		s = Step{Do: Issue, Why: f.Newest.Unfit, Fresh: true, Due: Due(*f.Newest, p)}
 	default:

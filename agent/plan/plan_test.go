@@ -45,6 +45,7 @@ func TestNext(t *testing.T) {
 		{"jitter brings it forward", at(15.5), Facts{Newest: spread, Current: true, Servers: shown("new")}, Step{Do: Issue, Due: at(15.4)}},
 		{"asked for", at(1), Facts{Newest: day(), Current: true, Servers: shown("new"), Asked: true}, Step{Do: Issue, Due: at(16)}},
 		{"asked for, in spite of backoff", at(17), Facts{Newest: day(), Current: true, Servers: shown("new"), Asked: true, Issue: failing}, Step{Do: Issue, Due: at(16)}},
+		{"issued, but not on disk", at(1), Facts{Newest: day(), Current: true, Servers: shown("new"), Unsaved: true}, Step{Do: Issue, Due: at(16)}},
 		{"names changed", at(1), Facts{Newest: unfit, Current: true, Servers: shown("new")}, Step{Do: Issue, Fresh: true, Due: at(16)}},
 		{"clock not believed", at(20), Facts{Newest: day(), Current: true, Servers: shown("new"), Clock: errors.New("not synchronised"), Recheck: at(21)}, Step{At: at(21), Due: at(16)}},
 		{"clock not believed, no pair", at(20), Facts{Clock: errors.New("not synchronised"), Recheck: at(21)}, Step{At: at(21)}},

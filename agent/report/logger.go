@@ -19,7 +19,7 @@ func NewLogger(w *os.File, level slog.Leveler) *slog.Logger {
 	if isJournal(w, os.Getenv("JOURNAL_STREAM")) && journal.Enabled() {
 		return slog.New(newJournalHandler(journal.Send, w, level))
 	}
-	return slog.New(newTextHandler(w, level, isTerminal(w)))
+	return slog.New(newTextHandler(w, level, IsTerminal(w)))
 }
 
 // isJournal tells whether stream, the value of $JOURNAL_STREAM, names this
@@ -35,7 +35,8 @@ func isJournal(w *os.File, stream string) bool {
 	return ok && stream == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
 }
 
-func isTerminal(w *os.File) bool {
+// IsTerminal reports whether w is a terminal.
+func IsTerminal(w *os.File) bool {
 	conn, err := w.SyscallConn()
 	if err != nil {
 		return false

@@ -196,7 +196,7 @@ func TestNewLoggerComparesTheStream(t *testing.T) {
 			t.Errorf("%q: %v", stream, got)
 		}
 	}
-	if isTerminal(f) {
+	if IsTerminal(f) {
 		t.Error("a file is taken for a terminal")
 	}
 }

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+)
+
+// judge decides whether the pair that another hand put there is to be taken in.
+// A bad one is named once, and left alone: the other hand may not have finished.
+func (a *Agent) judge(ctx context.Context, see *sight) bool {
+	f := see.disk.Foreign
+	if f == nil {
+		a.bad = ""
+		return false
+	}
+	err := f.Err
+	if err == nil {
+		err = a.acceptable(*see, f.Pair)
+	}
+	if err == nil {
+		return true
+	}
+	if text := fmt.Sprintf("the pair that another hand put at %s is not loaded: %v", strings.Join(f.Files, ", "), err); text != a.bad {
+		a.bad = text
+		report.ForeignBad.Log(ctx, a.Log, text, slog.String(report.KeyError, err.Error()))
+	}
+	return false
+}
+
+// acceptable returns why p, put there by another hand, is not loaded. The files
+// found at the very first start are taken in as they are: redis serves them
+// already, and they are how it is recognised when they have expired.
+func (a *Agent) acceptable(see sight, p *cert.Pair) error {
+	if see.newest == nil {
+		return nil
+	}
+	if ours := see.newest.Pair; !p.Leaf().NotBefore.After(ours.Leaf().NotBefore) && !p.Leaf().NotAfter.After(ours.Leaf().NotAfter) {
+		return fmt.Errorf("%s is not newer than %s, which the agent holds", report.Serial(p.Leaf()), report.Serial(ours.Leaf()))
+	}
+	need := a.need(see, cert.Merge(p.CA, see.newest.Pair.CA, a.Roots))
+	need.KeyType = ""
+	return need.Check(p, see.now)
+}
+
+// adopt takes in the pair that another hand put there.
+func (a *Agent) adopt(ctx context.Context, see sight) error {
+	f := see.disk.Foreign
+	g, err := a.Store.Adopt(f, pair.Origin{Method: pair.Adopted, Time: f.Pair.Leaf().NotBefore})
+	if err != nil {
+		err = fmt.Errorf("take in %s: %w", strings.Join(f.Files, ", "), err)
+		a.adopting = failed(a.adopting, err)
+		report.ForeignBad.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
+		return err
+	}
+	a.adopting = plan.Attempts{}
+	leaf := g.Pair.Leaf()
+	report.Adopted.Log(ctx, a.Log, fmt.Sprintf("took in %s, valid until %s, found at %s",
+		report.Serial(leaf), report.Time(leaf.NotAfter), strings.Join(f.Files, ", ")), about(leaf)...)
+	return nil
+}

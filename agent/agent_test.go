@@ -1,0 +1,431 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/reload"
+)
+
+// TestRotatesForWeeks: every server always shows a certificate that is valid,
+// and the loop sleeps in between.
+func TestRotatesForWeeks(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 3)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		for _, r := range w.redis {
+			r.start(t)
+		}
+		const days = 30
+		for range days * 24 {
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			for i, r := range w.redis {
+				if left := time.Until(r.serves.Leaf().NotAfter); left < 7*time.Hour {
+					t.Fatalf("server %d has a certificate with %v left", i, left)
+				}
+				if !r.serves.Leaf().Equal(w.disk()) {
+					t.Fatalf("server %d shows another certificate than the disk", i)
+				}
+			}
+		}
+		if got, want := w.ca.issued, days*24/16+1; got < want || got > want+4 {
+			t.Errorf("%d certificates in %d days of 24 h certificates, want %d", got, days, want)
+		}
+		if perIssue := float64(w.alarm.sets) / float64(w.ca.issued); perIssue > 2 {
+			t.Errorf("the loop woke %.1f times for each certificate", perIssue)
+		}
+	})
+}
+
+// trouble makes the reload fail in one way, then heals it.
+func TestReloadTrouble(t *testing.T) {
+	tests := []struct {
+		name     string
+		break_   func(*testRedis)
+		heal     func(*testRedis)
+		rollBack bool // the disk goes back to what was proven
+	}{
+		{"denied", func(r *testRedis) { r.says = reload.ErrDenied }, func(r *testRedis) { r.says = nil }, true},
+		{"refused", func(r *testRedis) { r.says = reload.ErrRefused }, func(r *testRedis) { r.says = nil }, true},
+		{"busy", func(r *testRedis) { r.says = reload.ErrBusy }, func(r *testRedis) { r.says = nil }, true},
+		{"an OK that lies", func(r *testRedis) { r.lies = true }, func(r *testRedis) { r.lies = false }, true},
+		{"down", func(r *testRedis) { r.down = true }, func(r *testRedis) { r.down = false }, false},
+		{"restarted while down", func(r *testRedis) { r.down = true }, func(r *testRedis) { r.down = false; _ = r.read() }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dir, 1)
+				w.run()
+				defer w.stop()
+				synctest.Wait()
+				w.redis[0].start(t)
+				time.Sleep(time.Minute)
+				first := w.disk()
+
+				tt.break_(w.redis[0])
+				time.Sleep(17 * time.Hour) // the renewal was due meanwhile
+				synctest.Wait()
+				if w.ca.issued != 2 {
+					t.Errorf("%d certificates issued, want 2: the first and one renewal", w.ca.issued)
+				}
+				if back := w.disk().Equal(first); back != tt.rollBack {
+					t.Errorf("the disk is back at the first certificate: %v, want %v", back, tt.rollBack)
+				}
+				if err := w.agent.Renew(t.Context(), false); err == nil {
+					t.Error("renew says that all is well while the reload fails")
+				}
+				tt.heal(w.redis[0])
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				if w.ca.issued != 2 {
+					t.Errorf("%d certificates issued after the healing, want 2", w.ca.issued)
+				}
+				if !w.redis[0].serves.Leaf().Equal(w.disk()) || w.disk().Equal(first) {
+					t.Error("after the healing the server does not show the new certificate")
+				}
+			})
+		})
+	}
+}
+
+// TestOneOfThreeFails: the two that can show the new certificate do, the disk
+// stays with them, and only the third is tried again.
+func TestOneOfThreeFails(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 3)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		for _, r := range w.redis {
+			r.start(t)
+		}
+		first := w.disk()
+		w.redis[1].says = reload.ErrDenied
+		time.Sleep(17 * time.Hour)
+		synctest.Wait()
+		if w.disk().Equal(first) {
+			t.Fatal("one failure of three took the certificate back")
+		}
+		if w.redis[0].reloads != 1 || w.redis[2].reloads != 1 {
+			t.Errorf("reloads of the healthy servers: %d and %d, want one each", w.redis[0].reloads, w.redis[2].reloads)
+		}
+		w.redis[1].says = nil
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if !w.redis[1].serves.Leaf().Equal(w.disk()) || w.ca.issued != 2 {
+			t.Error("the third server did not catch up, or cost a certificate")
+		}
+	})
+}
+
+// TestPersistentRefusal: a server that never takes the new pair keeps the old
+// one until that is about to end, and the next renewal is due by the newest.
+func TestExpiredPreviousIsNoWayBack(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		synctest.Wait()
+		w.redis[0].start(t)
+		w.stop()
+		time.Sleep(48 * time.Hour) // the agent is stopped, the certificate expires
+		w.redis[0].says = reload.ErrDenied
+		w.open(dir)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		if time.Now().After(w.disk().NotAfter) {
+			t.Error("a server that cannot be asked took the disk back to an expired certificate")
+		}
+	})
+}
+
+type retryAfter struct{ time.Duration }
+
+func (retryAfter) Error() string               { return "503" }
+func (e retryAfter) RetryAfter() time.Duration { return e.Duration }
+
+// TestCADownPastExpiry: the agent keeps asking, not too often, and recovers.
+func TestCADownPastExpiry(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		first := w.disk()
+		w.ca.err = errors.New("connection refused")
+		time.Sleep(30 * time.Hour)
+		synctest.Wait()
+		if w.ca.asked < 10 || w.ca.asked > 300 {
+			t.Errorf("asked %d times in 14 hours", w.ca.asked)
+		}
+		if !w.disk().Equal(first) || w.redis[0].reloads != 0 {
+			t.Error("a CA that is down changed something")
+		}
+		w.ca.err = nil
+		time.Sleep(6 * time.Minute)
+		synctest.Wait()
+		if w.redis[0].serves.Leaf().Equal(first) {
+			t.Error("the CA is back and the server still shows the expired certificate")
+		}
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.ca.err = retryAfter{3 * time.Hour}
+		w.run()
+		defer w.stop()
+		time.Sleep(179 * time.Minute)
+		synctest.Wait()
+		if w.ca.asked != 1 {
+			t.Errorf("asked %d times within the CA's Retry-After", w.ca.asked)
+		}
+		w.ca.err = nil
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if w.ca.issued != 1 {
+			t.Error("not asked again after the CA's Retry-After")
+		}
+	})
+}
+
+// TestGate: what the CA gives must satisfy the servers, or nothing changes.
+func TestGate(t *testing.T) {
+	tests := []struct {
+		name, want string
+		spoil      func(*x509.Certificate)
+		client     bool
+	}{
+		{"other names", "it is not for redis.internal", func(c *x509.Certificate) { c.DNSNames = []string{"evil.internal"} }, false},
+		{"no serverAuth", "lacks serverAuth", func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] }, false},
+		{"no clientAuth for a replica", "lacks clientAuth", func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }, true},
+		{"not valid yet", "not valid before", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) }, false},
+		{"expired", "expired at", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dir, 1)
+				w.run()
+				defer w.stop()
+				synctest.Wait()
+				w.redis[0].start(t)
+				w.redis[0].client = tt.client
+				first := w.disk()
+				w.ca.spoil = tt.spoil
+				err := w.agent.Renew(t.Context(), true)
+				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("error %q, want one line with %q", err, tt.want)
+				}
+				if !w.disk().Equal(first) || w.redis[0].reloads != 0 {
+					t.Error("a refused certificate changed something")
+				}
+			})
+		})
+	}
+}
+
+// TestServerAuthOnlyIsEnough where no server presents the pair as a client.
+func TestServerAuthOnlyIsEnough(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		w.ca.spoil = func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }
+		if err := w.agent.Renew(t.Context(), true); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFullDisk: the certificate that did not fit is kept for the next attempt.
+func TestFullDisk(t *testing.T) {
+	// The limit is the process's own, and go test writes files in it: a child
+	// bears it alone.
+	if os.Getenv("TEST_FULL_DISK") == "" {
+		child := exec.Command(os.Args[0], "-test.run=^TestFullDisk$")
+		child.Env = append(os.Environ(), "TEST_FULL_DISK=1")
+		if out, err := child.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		first := w.disk()
+		heal := fullDisk(t)
+		if err := w.agent.Renew(t.Context(), true); err == nil {
+			t.Error("no error although the disk took nothing")
+		}
+		if !w.disk().Equal(first) {
+			t.Error("the pair on disk changed")
+		}
+		heal()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if w.ca.issued != 2 {
+			t.Errorf("%d certificates issued, want 2", w.ca.issued)
+		}
+		if w.disk().Equal(first) || !w.redis[0].serves.Leaf().Equal(w.disk()) {
+			t.Error("the kept certificate is not served")
+		}
+	})
+}
+
+// fullDisk lets no file of this process grow, by the kernel's own limit: write(2)
+// answers EFBIG as it answers ENOSPC on a full disk.
+func fullDisk(t *testing.T) (heal func()) {
+	t.Helper()
+	signal.Ignore(unix.SIGXFSZ)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 0, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNamesChange: a restart with other names gets another certificate at once.
+func TestNamesChange(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		synctest.Wait()
+		w.redis[0].start(t)
+		for _, tt := range []struct {
+			what   string
+			change func(*Options)
+		}{
+			{"one more name", func(o *Options) { o.Names = append(o.Names, "b.internal") }},
+			{"one less name", func(o *Options) { o.Names = o.Names[:1] }},
+			{"another key type", func(o *Options) { o.Names, o.KeyType = o.Names[:1], cert.Ed25519 }},
+		} {
+			before := w.ca.issued
+			w.stop()
+			w.open(dir, tt.change)
+			w.run()
+			synctest.Wait()
+			if w.ca.issued != before+1 {
+				t.Errorf("%s: %d certificates issued, want 1", tt.what, w.ca.issued-before)
+			}
+		}
+		before := w.ca.issued
+		w.stop()
+		w.open(dir, func(o *Options) { o.Names, o.KeyType = o.Names[:1], cert.Ed25519 })
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		if w.ca.issued != before {
+			t.Error("nothing changed and a certificate was issued")
+		}
+	})
+}
+
+// TestClockHolds: a clock that is not believed causes no issuance.
+func TestClockHolds(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		synced := time.Now().Add(2 * time.Minute)
+		w.agent.Clock = func(now time.Time) (time.Time, error) {
+			if now.Before(synced) {
+				return synced, errors.New("it is not synchronised yet")
+			}
+			return time.Time{}, nil
+		}
+		w.run()
+		defer w.stop()
+		time.Sleep(119 * time.Second)
+		synctest.Wait()
+		if w.ca.asked != 0 {
+			t.Error("a certificate was asked for by a clock that is not believed")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if w.ca.issued != 1 {
+			t.Error("no certificate after the clock was synchronised")
+		}
+	})
+}
+
+// TestKilledBeforeSwitch: a pair that was put on disk and not loaded is loaded
+// by the next start; no other one is asked for.
+func TestKilledBeforeSwitch(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		synctest.Wait()
+		w.redis[0].start(t)
+		w.stop()
+		w.open(dir)
+		see := w.agent.look(t.Context())
+		if err := w.agent.issue(t.Context(), see, w.agent.next(see)); err != nil {
+			t.Fatal(err)
+		}
+		w.store.Close() // and dies
+		w.open(dir)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		if w.ca.issued != 2 {
+			t.Errorf("%d certificates issued, want 2", w.ca.issued)
+		}
+		if w.redis[0].serves.Leaf().SerialNumber.Int64() != 102 {
+			t.Error("the pair that was on disk is not served")
+		}
+	})
+}
+
+// TestStopAnswers: a request that meets the end of the agent is answered.
+func TestStopAnswers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.agent.Renew(ctx, false); !errors.Is(err, ErrStopped) {
+			t.Errorf("got %v, want ErrStopped", err)
+		}
+		w.store.Close()
+	})
+}

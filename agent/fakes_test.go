@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+	"redis-cert-agent/reload"
+)
+
+// The tests of this file and its neighbours run the loop for days in a bubble
+// of testing/synctest, which a real redis-server and a real CA cannot enter.
+// They stand in for them; the pair on disk is real. The tests of cmd run the
+// same loop against the real ones.
+
+// A testCA is an Issuer of its own making.
+type testCA struct {
+	t        *testing.T
+	root     *x509.Certificate
+	key      crypto.Signer
+	lifetime time.Duration
+	err      error                     // what Issue answers instead of a certificate
+	spoil    func(c *x509.Certificate) // changes the template
+	issued   int
+	asked    int
+}
+
+func newTestCA(t *testing.T, lifetime time.Duration) *testCA {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &testCA{t: t, key: key, lifetime: lifetime}
+	c.root = c.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test Root"},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(30, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, nil, key.Public())
+	return c
+}
+
+func (c *testCA) sign(template, parent *x509.Certificate, pub crypto.PublicKey) *x509.Certificate {
+	c.t.Helper()
+	if parent == nil {
+		parent = template
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, c.key)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return leaf
+}
+
+func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
+	c.asked++
+	if c.err != nil {
+		return ca.Issued{}, c.err
+	}
+	c.issued++
+	key, err := cert.GenerateKey(r.KeyType)
+	if err != nil {
+		return ca.Issued{}, err
+	}
+	dns, ips := cert.SplitNames(r.Names)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(int64(100 + c.issued)), Subject: pkix.Name{CommonName: r.Names[0]},
+		DNSNames: dns, IPAddresses: ips,
+		NotBefore: time.Now().Truncate(time.Second), NotAfter: time.Now().Add(c.lifetime).Truncate(time.Second),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if c.spoil != nil {
+		c.spoil(template)
+	}
+	leaf := c.sign(template, c.root, key.Public())
+	return ca.Issued{Chain: []*x509.Certificate{leaf}, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign"}, nil
+}
+
+// A testRedis loads what is on disk when it starts and when it is told to.
+type testRedis struct {
+	dir     string
+	serves  *cert.Pair
+	down    bool  // nothing answers
+	says    error // what it answers to CONFIG SET instead of OK
+	lies    bool  // it says OK and loads nothing
+	client  bool  // it presents the pair as a client
+	reloads int
+	looks   int
+}
+
+// start loads the pair as a redis-server does that starts now.
+func (r *testRedis) start(t *testing.T) {
+	t.Helper()
+	r.down = false
+	if err := r.read(); err != nil {
+		t.Fatalf("a redis that starts now would not: %v", err)
+	}
+}
+
+func (r *testRedis) read() error {
+	var texts [3][]byte
+	for i, name := range []string{"redis.crt", "redis.key", "ca.crt"} {
+		text, err := os.ReadFile(filepath.Join(r.dir, "current", name))
+		if err != nil {
+			return err
+		}
+		texts[i] = text
+	}
+	p, err := cert.Parse(texts[0], texts[1], texts[2])
+	if err == nil {
+		r.serves = p
+	}
+	return err
+}
+
+func (r *testRedis) Served(context.Context, reload.Trust) (reload.Served, error) {
+	r.looks++
+	if r.down || r.serves == nil {
+		return reload.Served{}, reload.ErrUnreachable
+	}
+	return reload.Served{Chain: r.serves.Chain}, nil
+}
+
+func (r *testRedis) Reload(context.Context, reload.Trust) error {
+	switch {
+	case r.down || r.serves == nil:
+		return reload.ErrUnreachable
+	case r.says != nil:
+		return r.says
+	case r.lies:
+		return nil
+	}
+	r.reloads++
+	if err := r.read(); err != nil {
+		return errors.Join(reload.ErrRefused, err)
+	}
+	return nil
+}
+
+func (r *testRedis) Prove(_ context.Context, _ reload.Trust, leaf *x509.Certificate) error {
+	if r.down || r.serves == nil {
+		return reload.ErrUnreachable
+	}
+	if !r.serves.Leaf().Equal(leaf) {
+		return reload.ErrRefused
+	}
+	return nil
+}
+
+func (r *testRedis) Settings(context.Context, reload.Trust) (reload.Settings, error) {
+	if r.down || r.serves == nil {
+		return reload.Settings{}, reload.ErrUnreachable
+	}
+	return reload.Settings{Cert: filepath.Join(r.dir, "current", "redis.crt"), ClientAuth: r.client}, nil
+}
+
+// A bubbleAlarm is an Alarm on the bubble's clock.
+type bubbleAlarm struct {
+	timer *time.Timer
+	c     chan struct{}
+	sets  int
+}
+
+func newBubbleAlarm() *bubbleAlarm {
+	a := &bubbleAlarm{c: make(chan struct{}, 1)}
+	a.timer = time.AfterFunc(1<<62, a.ring)
+	return a
+}
+
+func (a *bubbleAlarm) ring() {
+	select {
+	case a.c <- struct{}{}:
+	default:
+	}
+}
+
+func (a *bubbleAlarm) Set(t time.Time) error {
+	a.sets++
+	if t.IsZero() {
+		a.timer.Stop()
+	} else {
+		a.timer.Reset(time.Until(t))
+	}
+	return nil
+}
+
+func (a *bubbleAlarm) C() <-chan struct{} { return a.c }
+func (a *bubbleAlarm) Close() error       { a.timer.Stop(); return nil }
+
+// A world is an agent with what it works on.
+type world struct {
+	t      *testing.T
+	ca     *testCA
+	redis  []*testRedis
+	store  *pair.Store
+	agent  *Agent
+	alarm  *bubbleAlarm
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// newWorld makes a CA of one-day certificates and n servers that are down.
+func newWorld(t *testing.T, dir string, n int) *world {
+	t.Helper()
+	w := &world{t: t, ca: newTestCA(t, 24*time.Hour)}
+	for range n {
+		w.redis = append(w.redis, &testRedis{dir: dir})
+	}
+	w.open(dir)
+	return w
+}
+
+// open makes the agent as after a start of the process.
+func (w *world) open(dir string, change ...func(*Options)) {
+	w.t.Helper()
+	var err error
+	w.store, err = pair.Open(pair.Options{Dir: dir, UID: -1, GID: -1, Mode: 0o640, Keep: 3})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	o := Options{
+		Store: w.store, Issuer: w.ca, Names: []string{"redis.internal", "127.0.0.1"}, KeyType: cert.P256,
+		Policy: plan.Policy{Jitter: 0.05},
+		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)), Board: new(report.Board),
+		Clock: func(time.Time) (time.Time, error) { return time.Time{}, nil },
+	}
+	for _, r := range w.redis {
+		o.Servers = append(o.Servers, Server{Name: "redis", Redis: r})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	w.agent = New(o)
+}
+
+// run starts the loop.
+func (w *world) run() {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.alarm, w.cancel, w.done = newBubbleAlarm(), cancel, make(chan error, 1)
+	go func() { w.done <- w.agent.Run(ctx, w.alarm, nil) }()
+}
+
+// stop ends the loop and lets go of the pair, as the end of the process does.
+func (w *world) stop() {
+	w.t.Helper()
+	w.cancel()
+	if err := <-w.done; err != nil {
+		w.t.Error(err)
+	}
+	w.alarm.Close()
+	w.store.Close()
+}
+
+// disk returns the leaf that a server that starts now would serve.
+func (w *world) disk() *x509.Certificate {
+	w.t.Helper()
+	r := testRedis{dir: w.redis[0].dir}
+	if err := r.read(); err != nil {
+		w.t.Fatal(err)
+	}
+	return r.serves.Leaf()
+}

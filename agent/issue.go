@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+)
+
+// A candidate is a pair that passed the gate and is not on disk yet.
+type candidate struct {
+	pair   *cert.Pair
+	origin pair.Origin
+}
+
+// issue gets a certificate, holds it against the gate, and puts it on disk,
+// where no server loads it yet.
+func (a *Agent) issue(ctx context.Context, see sight, step plan.Step) error {
+	start := now()
+	c, err := a.obtain(ctx, see, step)
+	if err == nil {
+		err = a.save(c)
+	}
+	a.Notify.Watchdog()
+	if ctx.Err() != nil {
+		return ctx.Err() // stopped, not failed
+	}
+	if err != nil {
+		a.issuing, a.issueErr, a.asked = failed(a.issuing, err), err, false
+		report.IssueFailed.Log(ctx, a.Log, fmt.Sprintf("no new certificate: %v", err),
+			slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, a.issuing.Failed))
+		return err
+	}
+	a.issuing, a.issueErr, a.asked = plan.Attempts{}, nil, false
+	leaf := c.pair.Leaf()
+	report.Issued.Log(ctx, a.Log, fmt.Sprintf("issued %s, valid until %s, by %s (%s)",
+		report.Serial(leaf), report.Time(leaf.NotAfter), c.origin.Method, step.Why),
+		append(about(leaf), slog.String(report.KeyMethod, c.origin.Method), slog.Duration(report.KeyDuration, now().Sub(start)))...)
+	return nil
+}
+
+// obtain returns a pair that passed the gate: the one that the disk did not
+// take the last time, or a new one from the authority. A full disk costs the
+// authority one certificate, not one per attempt.
+func (a *Agent) obtain(ctx context.Context, see sight, step plan.Step) (*candidate, error) {
+	a.learn(ctx, see)
+	if c := a.unsaved; c != nil && a.need(see, c.pair.CA).Check(c.pair, now()) == nil {
+		return c, nil
+	}
+	a.unsaved = nil
+	r := ca.Request{Names: a.Names, KeyType: a.KeyType, ReuseKey: a.ReuseKey, Fresh: step.Fresh, Now: see.now}
+	if g := see.newest; g != nil {
+		r.Current = g.Pair
+		r.Fresh = r.Fresh || adopted(g) // it may be from anywhere
+	}
+	issued, err := a.Issuer.Issue(ctx, r)
+	if err != nil {
+		a.ca.LastError = &report.Failure{Text: err.Error(), At: now()}
+		return nil, err
+	}
+	a.ca.LastSuccess, a.ca.LastError = now(), nil
+	p, err := cert.New(issued.Chain, issued.Key, a.bundle(issued.Roots, see))
+	if err == nil {
+		err = a.need(see, cert.Merge(issued.Roots, a.Roots)).Check(p, now())
+	}
+	if err != nil {
+		err = fmt.Errorf("the certificate that %s gave is refused, nothing was changed: %w", issued.Issuer, err)
+		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
+		return nil, err
+	}
+	return &candidate{pair: p, origin: pair.Origin{Issuer: issued.Issuer, Method: issued.Method, Names: a.Names, Time: now()}}, nil
+}
+
+// save puts c on disk, or keeps it for the next attempt.
+func (a *Agent) save(c *candidate) error {
+	if _, err := a.Store.Put(c.pair, c.origin); err != nil {
+		a.unsaved = c
+		return err
+	}
+	a.unsaved = nil
+	return nil
+}
+
+// learn asks the servers whether they present the pair as a client, because
+// then the gate must insist on clientAuth. What could not be learned stays as
+// it was.
+func (a *Agent) learn(ctx context.Context, see sight) {
+	if a.Client != Auto {
+		return
+	}
+	trust, client, known := a.trust(see), false, false
+	for i, s := range a.Servers {
+		if see.served[i] == nil {
+			continue
+		}
+		if settings, err := s.Settings(ctx, trust); err == nil {
+			known, client = true, client || settings.ClientAuth
+		}
+		a.Notify.Watchdog()
+	}
+	if known {
+		a.usage = &client
+	}
+}
+
+// bundle returns what redis gets as its trusted CAs: what the authority says,
+// what the configuration adds, and, unless the configuration wants it exact,
+// what the servers trusted before, as far as it has not expired. To forget a CA
+// on the authority's word would lock out clients that still use it.
+func (a *Agent) bundle(roots []*x509.Certificate, see sight) []*x509.Certificate {
+	all := cert.Merge(roots, a.Roots)
+	if !a.ExactRoots && see.newest != nil {
+		all = cert.Merge(all, see.newest.Pair.CA)
+	}
+	valid := all[:0]
+	for _, c := range all {
+		if see.now.Before(c.NotAfter) {
+			valid = append(valid, c)
+		}
+	}
+	return valid
+}
+
+// failed counts one more failure and keeps what the other side asked for.
+func failed(a plan.Attempts, err error) plan.Attempts {
+	a.Failed, a.Last, a.After = a.Failed+1, now(), 0
+	var patience interface{ RetryAfter() time.Duration }
+	if errors.As(err, &patience) {
+		a.After = patience.RetryAfter()
+	}
+	return a
+}

@@ -1,0 +1,220 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+	"redis-cert-agent/reload"
+)
+
+// A sight is what one look saw.
+type sight struct {
+	now     time.Time
+	disk    pair.State
+	newest  *pair.Generation // the newest sound pair; nil when there is none
+	foreign bool             // disk.Foreign is good and newer
+	unfit   error            // why newest does not satisfy the configuration
+	served  []*x509.Certificate
+	clock   error
+	recheck time.Time
+	err     error // the disk could not be read
+}
+
+// look reads the disk and asks every server for a handshake. It changes nothing.
+func (a *Agent) look(ctx context.Context) sight {
+	see := sight{now: now(), served: make([]*x509.Certificate, len(a.Servers))}
+	see.disk, see.err = a.Store.Load()
+	if see.err != nil {
+		return see
+	}
+	for _, g := range see.disk.All {
+		if g.Err == nil {
+			see.newest = g
+		}
+	}
+	see.foreign = a.judge(ctx, &see)
+	trust := a.trust(see)
+	if see.newest != nil {
+		a.attend(see.newest.Pair.Fingerprint().String())
+		see.unfit = a.fits(see)
+	}
+	for i, s := range a.Servers {
+		served, err := s.Served(ctx, trust)
+		if err == nil {
+			see.served[i] = served.Chain[0]
+			a.recognise(ctx, see, i, trust)
+		}
+		a.Notify.Watchdog()
+	}
+	see.recheck, see.clock = a.clock(see)
+	return see
+}
+
+// attend starts the counts of failures anew when the newest pair changes.
+func (a *Agent) attend(newest string) {
+	if a.newest == newest {
+		return
+	}
+	a.newest, a.refused = newest, 0
+	for i := range a.servers {
+		m := &a.servers[i]
+		m.proven, m.failed, m.err = false, plan.Attempts{}, nil
+	}
+}
+
+// recognise proves a server that shows the newest leaf although the agent has
+// not made it so: it started after the pair was written, or the agent did.
+func (a *Agent) recognise(ctx context.Context, see sight, i int, trust reload.Trust) {
+	if see.newest == nil || a.servers[i].proven || !see.newest.Pair.Leaf().Equal(see.served[i]) {
+		return
+	}
+	start := now()
+	if a.Servers[i].Prove(ctx, trust, see.newest.Pair.Leaf()) == nil {
+		a.succeed(ctx, see, i, now().Sub(start))
+	}
+}
+
+// fits returns why the newest pair does not satisfy the configuration any more,
+// whatever the time: that calls for another one at once, not at two-thirds.
+func (a *Agent) fits(see sight) error {
+	g := see.newest
+	need := a.need(see, g.Pair.CA)
+	if adopted(g) {
+		need.KeyType = "" // another hand may choose; it counts at the next renewal
+	} else if len(g.Origin.Names) > 0 && !sameNames(g.Origin.Names, a.Names) {
+		return errors.New("the configured names changed")
+	}
+	if len(g.Pair.CA) == 0 {
+		need.Roots = nil
+	}
+	return need.Check(g.Pair, middle(g.Pair.Chain))
+}
+
+// adopted reports whether another hand made g.
+func adopted(g *pair.Generation) bool { return g.Origin.Method == pair.Adopted }
+
+// middle returns a time at which the whole chain is or was valid, so that a
+// check at it does not speak of expiry.
+func middle(chain []*x509.Certificate) time.Time {
+	from, to := chain[0].NotBefore, chain[0].NotAfter
+	for _, c := range chain[1:] {
+		if c.NotBefore.After(from) {
+			from = c.NotBefore
+		}
+		if c.NotAfter.Before(to) {
+			to = c.NotAfter
+		}
+	}
+	return from.Add(to.Sub(from) / 2)
+}
+
+// sameNames reports whether two lists hold the same names in any order.
+func sameNames(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	have := map[string]bool{}
+	for _, n := range a {
+		have[n] = true
+	}
+	for _, n := range b {
+		if !have[n] {
+			return false
+		}
+	}
+	return true
+}
+
+// clock returns why the time cannot be believed. A certificate of our own that
+// is not valid yet says so as clearly as the kernel does.
+func (a *Agent) clock(see sight) (time.Time, error) {
+	if g := see.newest; g != nil && !adopted(g) && see.now.Before(g.Pair.Leaf().NotBefore) {
+		return g.Pair.Leaf().NotBefore, fmt.Errorf("it says %s, before the certificate on disk began", see.now.UTC().Format(time.RFC3339))
+	}
+	return a.Clock(see.now)
+}
+
+// need returns the gate for pairs of this configuration.
+func (a *Agent) need(see sight, roots []*x509.Certificate) cert.Need {
+	n := cert.Need{Names: a.Names, KeyType: a.KeyType, Roots: cert.Pool(roots)}
+	switch {
+	case a.Client == ServerAndClient:
+		n.Client = true
+	case a.Client == Auto && a.usage != nil:
+		n.Client = *a.usage
+	case a.Client == Auto && see.newest != nil:
+		n.Client = cert.CanAuthenticateClients(see.newest.Pair.Leaf())
+	}
+	return n
+}
+
+// trust returns how servers are recognised: by the roots of the pairs on disk,
+// and by every leaf that is or was there.
+func (a *Agent) trust(see sight) reload.Trust {
+	t := reload.Trust{Names: a.Names, Now: now}
+	roots := a.Roots
+	leaves := map[cert.Fingerprint]bool{}
+	for _, g := range see.disk.All {
+		if g.Err == nil {
+			roots = cert.Merge(roots, g.Pair.CA)
+			leaves[g.Pair.Fingerprint()] = true
+		}
+	}
+	if len(roots) > 0 {
+		t.Roots = cert.Pool(roots)
+	}
+	t.Known = func(leaf *x509.Certificate) bool { return leaves[cert.FingerprintOf(leaf)] }
+	if see.newest != nil {
+		c := see.newest.Pair.TLS()
+		t.Client = &c
+	}
+	return t
+}
+
+// facts returns what the plan needs of the sight.
+func (see sight) facts(a *Agent) plan.Facts {
+	f := plan.Facts{Clock: see.clock, Recheck: see.recheck, Foreign: see.foreign, Adopt: a.adopting, Issue: a.issuing, Asked: a.asked, Unsaved: a.unsaved != nil}
+	if g := see.newest; g != nil {
+		f.Newest = &plan.Pair{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair)}
+		for _, c := range g.Pair.Chain {
+			f.Newest.Chain = append(f.Newest.Chain, plan.Window{NotBefore: c.NotBefore, NotAfter: c.NotAfter})
+		}
+		if see.unfit != nil {
+			f.Newest.Unfit = see.unfit.Error()
+		}
+		f.Current = see.disk.Current != nil && see.disk.Current.ID == g.ID
+	}
+	for i, c := range see.served {
+		if f.Newest == nil {
+			break
+		}
+		s := plan.Server{Failed: a.servers[i].failed}
+		if c != nil && (a.servers[i].proven || !see.newest.Pair.Leaf().Equal(c)) {
+			s.Served = cert.FingerprintOf(c).String()
+		}
+		f.Servers = append(f.Servers, s)
+	}
+	return f
+}
+
+// spread places this host in the jitter. It comes from the public key, so a
+// restart does not move it and two hosts rarely meet.
+func spread(p *cert.Pair) float64 {
+	sum := sha256.Sum256(p.Leaf().RawSubjectPublicKeyInfo)
+	return float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
+}
+
+// logServer logs with the server's name.
+func (a *Agent) logServer(i int) *slog.Logger {
+	return a.Log.With(slog.String(report.KeyServer, a.Servers[i].Name))
+}

@@ -1,0 +1,138 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+)
+
+// recheck is how old a look may get on a quiet day before a watchdog tick
+// renews it. It rides on the watchdog's wake-ups and causes none of its own.
+const recheck = 10 * time.Minute
+
+// A request is a person's wish for a look now.
+type request struct {
+	force bool
+	done  chan error
+}
+
+// ErrStopped says that the agent stopped before it could answer.
+var ErrStopped = errors.New("the agent is stopping")
+
+// Run looks after the certificate until ctx ends. Hints wake it: something
+// changed on disk. Its error is nil unless the alarm fails.
+func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) error {
+	watchdog, stop := a.Notify.WatchdogTicks()
+	defer stop()
+	for {
+		step := a.settle(ctx)
+		looked := now()
+		if err := alarm.Set(step.At); err != nil {
+			return err
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-alarm.C():
+				waiting = false
+			case <-hints:
+				waiting = false
+			case <-watchdog:
+				a.Notify.Watchdog()
+				waiting = now().Sub(looked) < recheck
+			case r := <-a.requests:
+				r.done <- a.Once(ctx, r.force)
+				waiting = false
+			}
+		}
+	}
+}
+
+// Renew asks a running agent for a look now and waits for its end. With force
+// it asks for a new certificate although the old one is not due. The error is
+// what keeps the newest certificate from being issued, on disk, and proven at
+// every server.
+func (a *Agent) Renew(ctx context.Context, force bool) error {
+	r := request{force: force, done: make(chan error, 1)}
+	select {
+	case a.requests <- r:
+	case <-ctx.Done():
+		return ErrStopped
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return ErrStopped
+	}
+}
+
+// Once does what Renew asks for, in the caller's goroutine. It must not run
+// beside Run.
+func (a *Agent) Once(ctx context.Context, force bool) error {
+	a.asked = force
+	a.impatient()
+	a.settle(ctx)
+	a.asked = false
+	return a.trouble()
+}
+
+// impatient forgets the waiting times, not the failures: a person who asks
+// wants an answer now.
+func (a *Agent) impatient() {
+	a.issuing.Last = time.Time{}
+	a.issuing.After = 0
+	for i := range a.servers {
+		a.servers[i].failed.Last = time.Time{}
+	}
+}
+
+// settle takes steps until there is nothing to do but wait.
+func (a *Agent) settle(ctx context.Context) plan.Step {
+	for {
+		a.Notify.Watchdog()
+		see := a.look(ctx)
+		step := a.next(see)
+		a.show(ctx, see, step)
+		if step.Do == plan.Wait || ctx.Err() != nil {
+			a.tellReady()
+			return step
+		}
+		var err error
+		switch step.Do {
+		case plan.Adopt:
+			err = a.adopt(ctx, see)
+		case plan.Issue:
+			err = a.issue(ctx, see, step)
+		case plan.Load:
+			err = a.load(ctx, see, step)
+		}
+		if err != nil {
+			a.last = &report.Failure{Text: err.Error(), At: now()}
+		}
+	}
+}
+
+// next asks the plan, unless the disk cannot be read: then nothing is decided
+// on what cannot be seen.
+func (a *Agent) next(see sight) plan.Step {
+	if see.err != nil {
+		return plan.Step{Why: see.err.Error(), At: see.now.Add(time.Minute)}
+	}
+	return plan.Next(see.now, see.facts(a), a.Policy)
+}
+
+// tellReady tells systemd once that redis-server may start: what could be done
+// at once was done. Without an authority that is one attempt at a certificate,
+// which has its time limits: a boot does not hang on it.
+func (a *Agent) tellReady() {
+	if a.ready {
+		return
+	}
+	a.ready = true
+	a.Notify.Ready()
+}

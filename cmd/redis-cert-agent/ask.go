@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"redis-cert-agent/agent"
+	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/report"
+)
+
+func newRenewCommand(path *string) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "Look now, and renew what is due",
+		Long: `Look now: renew the certificate if it is due, make every redis-server show the
+newest one, and prove it. The running agent does it; when none runs, this command
+does it itself, under the same lock.`,
+		Example: `  redis-cert-agent renew
+  redis-cert-agent renew --force     # a new certificate although the old one is not due`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return renew(cmd.Context(), cmd.OutOrStdout(), *path, force)
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "get a new certificate although the old one is not due")
+	return cmd
+}
+
+func renew(ctx context.Context, w io.Writer, path string, force bool) error {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	outcome, err := report.Dial(c.Control).Renew(ctx, force)
+	if errors.Is(err, report.ErrNotRunning) {
+		outcome, err = renewAlone(ctx, path, force)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, outcome.Text)
+	return err
+}
+
+// renewAlone does what the running agent would.
+func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, error) {
+	c, err := config.Load(path)
+	if err != nil {
+		return report.Outcome{}, err
+	}
+	d := newDaemon(c, slog.LevelInfo)
+	store, a, err := d.open(c)
+	if err != nil {
+		return report.Outcome{}, err
+	}
+	defer store.Close()
+	before, err := diskStatus(c)
+	if err != nil {
+		return report.Outcome{}, err
+	}
+	err = a.Once(ctx, force)
+	return report.OutcomeOf(before, d.board.Get()), err
+}
+
+func newReloadCommand(path *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "Make the running agent read its configuration again",
+		Long: `Make the running agent read its configuration again. A faulty one is refused,
+the faults are printed, and the agent goes on with the old one.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.LoadWithoutSecrets(*path)
+			if err != nil {
+				return err
+			}
+			return report.Dial(c.Control).Reload(cmd.Context())
+		},
+	}
+}
+
+func newStatusCommand(path *string) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the certificate on disk, what each server shows, and what comes next",
+		Long: `Show what the running agent last knew: the certificate on disk, what each
+redis-server shows, the CA, the next step, and the last error. When no agent
+runs, show what is on disk and exit with 1.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return status(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	s, asked := report.Dial(c.Control).Status(ctx)
+	if asked != nil && !errors.Is(asked, report.ErrNotRunning) {
+		return asked
+	}
+	if asked != nil {
+		if s, err = diskStatus(c); err != nil {
+			return errors.Join(asked, err)
+		}
+	}
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		err = e.Encode(s)
+	} else {
+		f, _ := w.(*os.File)
+		err = s.WriteText(w, f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == "")
+	}
+	return errors.Join(err, asked)
+}
+
+// diskStatus is what can be told without an agent.
+func diskStatus(c *config.Config) (report.Status, error) {
+	disk, err := pair.Read(storeOptions(c))
+	if err != nil {
+		return report.Status{}, err
+	}
+	s := report.Status{
+		Instance: c.Instance, Version: releaseVersion(), Now: time.Now().UTC(),
+		CA: authority(c), Degraded: true,
+	}
+	if g := disk.Current; g != nil && g.Err == nil {
+		s.Pair = agent.Describe(g)
+	}
+	for _, server := range c.Servers {
+		s.Servers = append(s.Servers, report.Server{Address: server.Address, State: report.Unknown})
+	}
+	return s, nil
+}
+
+// authority describes the certificate authority of c.
+func authority(c *config.Config) report.CA {
+	return report.CA{Kind: "step", URL: c.Issuer.Step.URL}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"redis-cert-agent/agent"
+	"redis-cert-agent/agent/ca/step"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
+	"redis-cert-agent/reload"
+)
+
+// storeOptions returns where the pair of c lies.
+func storeOptions(c *config.Config) pair.Options {
+	return pair.Options{
+		Dir:   c.Directory,
+		Paths: pair.Paths(c.Paths),
+		UID:   c.Files.UID, GID: c.Files.GID, Mode: c.Files.Mode,
+		Keep: c.Keep,
+	}
+}
+
+// A house is what outlives a change of the configuration.
+type house struct {
+	log    *slog.Logger
+	board  *report.Board
+	notify report.Notifier
+}
+
+// build puts an agent together for c. The store is c's.
+func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
+	roots, err := extraRoots(c.Roots.File)
+	if err != nil {
+		return nil, err
+	}
+	disk, err := store.Load()
+	if err != nil {
+		return nil, err
+	}
+	o := agent.Options{
+		Store:      store,
+		Issuer:     issuer(c, disk),
+		Names:      c.Names,
+		KeyType:    cert.KeyType(c.Key.Type),
+		ReuseKey:   c.Key.Reuse,
+		Client:     usage(c.Usages),
+		Roots:      roots,
+		ExactRoots: c.Roots.Policy == "exact",
+		Policy:     plan.Policy{Jitter: c.Jitter},
+		Log:        h.log,
+		Board:      h.board,
+		Notify:     h.notify,
+		Clock:      agent.KernelClock(c.ClockWait),
+		Instance:   c.Instance,
+		Version:    releaseVersion(),
+		CA:         authority(c),
+	}
+	for _, s := range c.Servers {
+		o.Servers = append(o.Servers, h.server(s))
+	}
+	return agent.New(o), nil
+}
+
+// issuer returns the certificate authority of c. The roots on disk carry its
+// client over a rotation of the authority's root.
+func issuer(c *config.Config, disk pair.State) agent.Issuer {
+	s := c.Issuer.Step
+	o := step.Options{
+		URL: s.URL, Fingerprint: s.Fingerprint, Provisioner: s.Provisioner, Password: s.Password.Read,
+		Lifetime: s.Lifetime, Timeout: s.Timeout,
+	}
+	if disk.Current != nil && disk.Current.Err == nil {
+		o.Roots = disk.Current.Pair.CA
+	}
+	return step.New(o)
+}
+
+func usage(usages []string) agent.Usage {
+	if usages == nil {
+		return agent.Auto
+	}
+	for _, u := range usages {
+		if u == "client" {
+			return agent.ServerAndClient
+		}
+	}
+	return agent.ServerOnly
+}
+
+// server returns the redis that s describes.
+func (h house) server(s config.Server) agent.Server {
+	o := reload.Server{
+		Address: s.Address, Name: s.Name, Control: s.Control, User: s.User,
+		ConfigCommand: s.ConfigCommand, InsecureSkipVerify: s.InsecureSkipVerify, Timeout: s.Timeout,
+		Warn: agent.Relaxed(h.log, s.Address, s.InsecureSkipVerify),
+	}
+	if s.Password.Set() {
+		o.Password = func() (string, error) {
+			p, err := s.Password.Read()
+			return string(p), err
+		}
+	}
+	if s.ClientCert != "" {
+		o.Client = func() (*tls.Certificate, error) { return clientPair(s) }
+	}
+	return agent.Server{Name: s.Address, Redis: reload.New(o)}
+}
+
+// clientPair reads the client certificate that s presents, at each use: someone
+// else renews it.
+func clientPair(s config.Server) (*tls.Certificate, error) {
+	chain, err := os.ReadFile(s.ClientCert)
+	if err != nil {
+		return nil, fmt.Errorf("client_cert: %w", err)
+	}
+	key, err := s.ClientKey.Read()
+	if err != nil {
+		return nil, fmt.Errorf("client_key: %w", err)
+	}
+	p, err := cert.Parse(chain, key, nil)
+	if err != nil {
+		return nil, fmt.Errorf("client_cert %s and client_key %s: %w", s.ClientCert, s.ClientKey, err)
+	}
+	c := p.TLS()
+	return &c, nil
+}
+
+func extraRoots(path string) ([]*x509.Certificate, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("roots.file: %w", err)
+	}
+	roots, err := cert.ParseCertificates(text)
+	if err != nil {
+		return nil, fmt.Errorf("roots.file %s: %w", path, err)
+	}
+	return roots, nil
+}

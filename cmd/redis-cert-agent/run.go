@@ -1,0 +1,218 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"redis-cert-agent/agent"
+	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/report"
+)
+
+func newRunCommand(path *string) *cobra.Command {
+	var debug bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Look after the certificate until stopped",
+		Long: `Look after the certificate until stopped. This is what systemd runs.
+
+SIGHUP reads the configuration again, as redis-cert-agent reload does; a faulty
+one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`,
+		Example: `  redis-cert-agent run
+  redis-cert-agent run --config ./redis.yaml --debug`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load(*path)
+			if err != nil {
+				return err
+			}
+			level := slog.LevelInfo
+			if debug {
+				level = slog.LevelDebug
+			}
+			return newDaemon(c, level).run(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVar(&debug, "debug", false, "log details")
+	return cmd
+}
+
+// A daemon runs one agent after the other: a new one for each configuration.
+type daemon struct {
+	house
+	config  *config.Config
+	agent   atomic.Pointer[agent.Agent] // the one that runs; nil between two
+	changes chan change
+}
+
+// A change asks for another configuration.
+type change struct {
+	config *config.Config
+	done   chan error
+}
+
+func newDaemon(c *config.Config, level slog.Level) *daemon {
+	log := report.NewLogger(os.Stderr, level).With(slog.String(report.KeyInstance, c.Instance))
+	return &daemon{house: house{log: log, board: new(report.Board)}, config: c, changes: make(chan change)}
+}
+
+func (d *daemon) run(ctx context.Context) error {
+	store, a, err := d.open(d.config)
+	if err != nil {
+		return err
+	}
+	control, err := report.Listen(d.config.Control)
+	if err != nil {
+		store.Close()
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ended := make(chan error, 2)
+	go func() { ended <- report.Serve(ctx, control, d.handlers()) }()
+	go func() { ended <- d.hangups(ctx) }()
+	report.Started.Log(ctx, d.log, fmt.Sprintf("redis-cert-agent %s looks after %s in %s", releaseVersion(), d.config.Names[0], d.config.Directory),
+		slog.String(report.KeyVersion, releaseVersion()))
+
+	err = d.succession(ctx, store, a)
+
+	d.notify.Stopping()
+	stop()
+	err = errors.Join(err, <-ended, <-ended)
+	report.Stopped.Log(context.WithoutCancel(ctx), d.log, "stopped; redis goes on with the certificate that it has")
+	return err
+}
+
+// succession runs agents until ctx ends or one fails. A configuration whose
+// agent cannot start gives way to the one before it.
+func (d *daemon) succession(ctx context.Context, store *pair.Store, a *agent.Agent) error {
+	for {
+		next, err := d.reign(ctx, store, a)
+		store.Close()
+		if next == nil {
+			return err
+		}
+		old := d.config
+		store, a, err = d.open(next.config)
+		next.done <- err
+		if err == nil {
+			d.config = next.config
+			continue
+		}
+		if store, a, err = d.open(old); err != nil {
+			return fmt.Errorf("go on with the old configuration: %w", err)
+		}
+	}
+}
+
+// reign runs one agent until ctx ends, it fails, or another configuration is
+// asked for, which it returns.
+func (d *daemon) reign(ctx context.Context, store *pair.Store, a *agent.Agent) (*change, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	hints, err := store.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alarm, err := agent.NewAlarm()
+	if err != nil {
+		return nil, err
+	}
+	defer alarm.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx, alarm, hints) }()
+	d.agent.Store(a)
+	defer d.agent.Store(nil)
+	select {
+	case err := <-ended:
+		return nil, err
+	case c := <-d.changes:
+		stop()
+		return &c, <-ended
+	}
+}
+
+// open takes hold of the pair of c and puts its agent together.
+func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
+	store, err := pair.Open(storeOptions(c))
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := d.build(c, store)
+	if err != nil {
+		store.Close()
+		return nil, nil, err
+	}
+	return store, a, nil
+}
+
+func (d *daemon) handlers() report.Handlers {
+	return report.Handlers{
+		Status: d.board.Get,
+		Renew: func(ctx context.Context, force bool) (report.Outcome, error) {
+			a := d.agent.Load()
+			if a == nil {
+				return report.Outcome{}, errors.New("the configuration is being changed: ask again")
+			}
+			report.RenewalRequested.Log(ctx, d.log, "a person asked for a renewal", slog.Bool("force", force))
+			before := d.board.Get()
+			err := a.Renew(ctx, force)
+			return report.OutcomeOf(before, d.board.Get()), err
+		},
+		Reload: d.reload,
+	}
+}
+
+// hangups reloads the configuration at each SIGHUP until ctx ends.
+func (d *daemon) hangups(ctx context.Context) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	for {
+		select {
+		case <-signals:
+			_ = d.reload(ctx) // it has logged why
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reload reads the configuration again. A faulty one changes nothing.
+func (d *daemon) reload(ctx context.Context) error {
+	d.notify.Reloading()
+	defer d.notify.Ready()
+	err := d.change(ctx)
+	if err != nil {
+		report.ConfigRefused.Log(ctx, d.log, fmt.Sprintf("the configuration is refused, the old one goes on: %v", err),
+			slog.String(report.KeyError, err.Error()))
+		return err
+	}
+	report.ConfigReloaded.Log(ctx, d.log, "the configuration was read again")
+	return nil
+}
+
+func (d *daemon) change(ctx context.Context) error {
+	c, err := config.Load(d.config.Path)
+	if err != nil {
+		return err
+	}
+	if c.Control != d.config.Control {
+		return fmt.Errorf("control cannot change from %s to %s while the agent runs: restart it", d.config.Control, c.Control)
+	}
+	next := change{config: c, done: make(chan error, 1)}
+	select {
+	case d.changes <- next:
+		return <-next.done
+	case <-ctx.Done():
+		return agent.ErrStopped
+	}
+}
