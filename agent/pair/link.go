@@ -66,9 +66,9 @@ func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
 // was no file. It does nothing when all is linked.
 //
 // When the plain files hold a matching pair that is not the current one, they
-// first become a generation of their own (see the package's order). When they
-// hold a broken one, or half of one, copies of what is nowhere else are kept in
-// Dir/found. A path that cannot be replaced is an error that names it, before
+// become a generation of their own on the way (see the package's order), which
+// in the end is moved to Dir/found. When they hold a broken one, or half of
+// one, copies of what is nowhere else are kept in Dir/found. A path that cannot be replaced is an error that names it, before
 // anything has changed.
 func (s *Store) Link() error {
 	s.mu.Lock()
@@ -93,21 +93,30 @@ func (s *Store) link(v *view) error {
 	if err := v.replaceable(); err != nil {
 		return err
 	}
-	back := v.Current
-	if v.matched != nil && v.Foreign != nil {
-		var err error
-		if v, err = s.park(v); err != nil {
-			return err
-		}
+	if v.matched == nil || v.Foreign == nil {
+		return s.replaceAll(v)
 	}
-	if v.Current.Err != nil {
-		return fmt.Errorf("%w: switch to a whole generation first", v.Current.Err)
+	back := v.Current
+	known := len(v.All)
+	v, err := s.park(v)
+	if err != nil {
+		return err
 	}
 	if err := s.replaceAll(v); err != nil {
 		return err
 	}
-	if v.Current.ID != back.ID && back.Err == nil {
-		return s.point(back.ID)
+	if back.Err != nil {
+		return nil // what is parked is better
+	}
+	if err := s.point(back.ID); err != nil {
+		return err
+	}
+	if len(v.All) == known {
+		return nil
+	}
+	// Not adopted, so it must not stay as the newest generation.
+	if err := s.toFound(v.Current); err != nil {
+		return explain("keep a copy", err)
 	}
 	return nil
 }
@@ -124,7 +133,7 @@ func (s *Store) park(v *view) (*view, error) {
 	g := same(v.All, t)
 	if g == nil {
 		var err error
-		o := Origin{Issuer: p.Leaf().Issuer.String(), Method: "adopted", Time: time.Now()}
+		o := Origin{Issuer: p.Leaf().Issuer.String(), Method: Adopted, Time: time.Now()}
 		if g, err = s.put(t, &p, o); err != nil {
 			return nil, err
 		}
@@ -163,6 +172,9 @@ func (v *view) replaceable() error {
 // replaceAll replaces every plain path that is not linked by a link into
 // `current`, and keeps what would be lost by that.
 func (s *Store) replaceAll(v *view) error {
+	if v.Current.Err != nil {
+		return fmt.Errorf("%w: switch to a whole generation first", v.Current.Err)
+	}
 	if v.parts[caRole].plain != "" && !v.parts[caRole].linked && len(v.Current.Pair.CA) == 0 {
 		return fmt.Errorf("replace %s: generation %d has no CA certificate, and redis does not start without: give the pair the root of its issuer", v.parts[caRole].plain, v.Current.ID)
 	}
@@ -218,7 +230,7 @@ func (s *Store) preserve(path string, r role, all []*Generation) (fs.FileInfo, e
 	}
 	text, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("no copy of it could be kept: %w", explain("replace", err))
+		return nil, fmt.Errorf("%w; no copy of it could be kept, so it stays: let the agent read it, or move it away", explain("replace "+path, err))
 	}
 	if slices.ContainsFunc(all, func(g *Generation) bool { return g.Err == nil && string(g.text[r]) == string(text) }) {
 		return before, nil

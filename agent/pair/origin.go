@@ -19,6 +19,7 @@ import (
 type record struct {
 	Issuer string    `json:"issuer"`
 	Method string    `json:"method"`
+	Names  []string  `json:"names,omitempty"`
 	Time   time.Time `json:"time"`
 	Leaf   string    `json:"leaf_sha256"`         // of the leaf's DER
 	Chain  string    `json:"chain_sha256"`        // of the chain's certificates, DER, in order
@@ -27,7 +28,7 @@ type record struct {
 
 func newRecord(p *cert.Pair, o Origin) record {
 	return record{
-		Issuer: o.Issuer, Method: o.Method, Time: o.Time.UTC(),
+		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Time: o.Time.UTC(),
 		Leaf: p.Fingerprint().String(), Chain: digest(p.Chain), CA: digest(p.CA),
 	}
 }
@@ -54,7 +55,9 @@ func parseRecord(text []byte) (record, error) {
 	return r, nil
 }
 
-func (r record) origin() Origin { return Origin{Issuer: r.Issuer, Method: r.Method, Time: r.Time} }
+func (r record) origin() Origin {
+	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Time: r.Time}
+}
 
 // leaf returns the fingerprint that parseRecord has checked.
 func (r record) leaf() (f cert.Fingerprint) {

@@ -35,12 +35,19 @@ type Options struct {
 	Keep  int         // how many previous generations Prune leaves
 }
 
+// Adopted is the Method of a pair that another hand made.
+const Adopted = "adopted"
+
 // An Origin says who made a generation and when.
 type Origin struct {
 	Issuer string    // the CA's name or URL
-	Method string    // sign, rekey, renew, renew-token, adopted
+	Method string    // sign, rekey, renew, renew-token, or Adopted
+	Names  []string  // the names that were asked for; nil when another hand made it
 	Time   time.Time // when the agent got it
 }
+
+// Adopted says whether another hand made the generation.
+func (o Origin) Adopted() bool { return o.Method == Adopted }
 
 // A Generation is one pair on disk.
 type Generation struct {
@@ -177,6 +184,25 @@ func (s *Store) cleanPaths() error {
 		s.paths[r] = p
 	}
 	return nil
+}
+
+// CertPath returns the path of the certificate for redis.conf: the plain path
+// where there is one, else the one through `current`.
+func (s *Store) CertPath() string {
+	if s.paths[certRole] != "" {
+		return s.paths[certRole]
+	}
+	return filepath.Join(s.current(), fileNames[certRole])
+}
+
+// Serves says whether a server whose tls-cert-file is path reads the current
+// certificate of this store, through whatever links.
+func (s *Store) Serves(path string) bool {
+	if !filepath.IsAbs(path) {
+		return false
+	}
+	t, err := s.follow(filepath.Clean(path), fileNames[certRole])
+	return err == nil && t.linked
 }
 
 func (s *Store) current() string         { return filepath.Join(s.dir, "current") }

@@ -44,10 +44,7 @@ func (s *Store) Prune(keep ...int) error {
 // half removed.
 func (s *Store) retire(g *Generation, all []*Generation) error {
 	if g.Err != nil && !elsewhere(g, all) {
-		if err := s.makeFound(); err != nil {
-			return err
-		}
-		return s.moveToFound(g.dir, "generation-"+dirName(g.ID)+"-"+stamp(written(g)))
+		return s.toFound(g)
 	}
 	tmp := filepath.Join(s.generationsDir(), tmpPrefix+dirName(g.ID))
 	if err := os.RemoveAll(tmp); err != nil {
@@ -57,6 +54,17 @@ func (s *Store) retire(g *Generation, all []*Generation) error {
 		return err
 	}
 	return os.RemoveAll(tmp)
+}
+
+// toFound moves a whole directory, with its modes, to Dir/found.
+func (s *Store) toFound(g *Generation) error {
+	if err := s.makeFound(); err != nil {
+		return err
+	}
+	if err := s.moveToFound(g.dir, "generation-"+dirName(g.ID)+"-"+stamp(written(g))); err != nil {
+		return err
+	}
+	return syncDir(s.generationsDir())
 }
 
 // elsewhere says whether each file of a damaged generation is in a whole one.
