@@ -41,32 +41,39 @@ func (s Server) front() route {
 
 // connect opens a connection without sending a byte.
 func (r *Redis) connect(ctx context.Context, to route) (net.Conn, error) {
-	if ip, err := netip.ParseAddrPort(to.addr); to.loopback && err == nil && !ip.Addr().Unmap().IsLoopback() {
-		return nil, notLoopback(to)
-	}
 	ctx, cancel := context.WithTimeout(ctx, r.server.Timeout)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, to.network, to.addr)
+	dialer := net.Dialer{
+		// This sees the address that a name led to, before the connect.
+		Control: func(_, addr string, _ syscall.RawConn) error {
+			ip, err := netip.ParseAddrPort(addr)
+			if to.loopback && (err != nil || !ip.Addr().Unmap().IsLoopback()) {
+				return notLoopback(to, addr)
+			}
+			return nil
+		},
+	}
+	conn, err := dialer.DialContext(ctx, to.network, to.addr)
 	if err != nil {
 		return nil, r.dialFault(ctx, to, err)
-	}
-	if to.loopback && !onLoopback(conn.RemoteAddr()) { // a name can lead anywhere
-		conn.Close()
-		return nil, notLoopback(to)
 	}
 	return conn, nil
 }
 
-func notLoopback(to route) error {
+func notLoopback(to route, addr string) error {
 	what := "plaintext control"
 	if to.tls {
 		what = "insecure_skip_verify"
 	}
-	return newFault(ErrUnrecognised, nil, "%s is not a loopback address: %s is for loopback and unix sockets only, so nothing was sent to it", to.addr, what)
+	return newFault(ErrUnrecognised, nil, "%s is not a loopback address: %s is for loopback and unix sockets only, so nothing was sent to it", addr, what)
 }
 
 // dialFault says which mistake, or whose, a failed connect is.
 func (r *Redis) dialFault(ctx context.Context, to route, err error) error {
+	var ours *fault
+	if errors.As(err, &ours) {
+		return ours
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}

@@ -17,7 +17,7 @@ func TestRelaxedOnThisHostOnly(t *testing.T) {
 	old := root.Issue(t, redistest.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	fresh := root.Issue(t, redistest.Leaf{})
 	here, there := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 6379}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 6379}
-	known := Trust{Known: old.Leaf().Equal}
+	known := Trust{Roots: redistest.NewRoot(t).Pool(), Known: old.Leaf().Equal}
 	chained := Trust{Roots: root.Pool()}
 	for _, c := range []struct {
 		name   string

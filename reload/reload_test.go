@@ -200,6 +200,12 @@ func TestCancel(t *testing.T) {
 		return "", true
 	}})
 	r := reload.New(reload.Server{Control: "unix:" + proxy.Socket, Timeout: time.Minute})
+	begun := time.Now()
+	defer func() {
+		if held := time.Since(begun); held > 10*time.Second {
+			t.Errorf("held for %v", held)
+		}
+	}()
 	if err := r.Reload(ctx, reload.Trust{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}

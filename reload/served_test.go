@@ -37,7 +37,7 @@ func TestProveIsWhatAClientSees(t *testing.T) {
 	middle := root.Intermediate(t, time.Time{}, time.Time{})
 	for want, pair := range map[string]*redistest.Pair{
 		"expired":                 root.Issue(t, expired),
-		"valid for web.internal,": root.Issue(t, redistest.Leaf{Names: []string{"web.internal"}}),
+		"valid for web.internal ": root.Issue(t, redistest.Leaf{Names: []string{"web.internal\r\nlevel=INFO msg=fine"}}),
 		"unknown authority":       redistest.NewRoot(t).Issue(t, redistest.Leaf{}),
 	} {
 		h := start(t, redistest.Options{}, pair, root)
