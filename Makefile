@@ -30,7 +30,7 @@ demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo
 # TESTFLAGS adds to go test: make test TESTFLAGS='-run Reload -v'
 test: export CGO_ENABLED = 1
 test:
-	@packaging/deps.sh go cc redis-server strace
+	@packaging/deps.sh go cc redis-server strace openssl
 	go test -race -timeout 10m $(TESTFLAGS) ./...
 
 lint:
