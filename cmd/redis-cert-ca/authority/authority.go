@@ -80,7 +80,7 @@ type InitOptions struct {
 
 	// AllowDNS and AllowIP, when one of them is not empty, are all that may be
 	// certified: DNS names or *.domain for the names one level below it, and
-	// addresses or CIDR ranges. The authority's own names are added to them.
+	// addresses or CIDR ranges. Renewals are not measured against them again.
 	AllowDNS, AllowIP []string
 }
 

@@ -124,6 +124,9 @@ func TestSignRenewRekey(t *testing.T) {
 			t.Fatal(err)
 		}
 		intermediates.AddCert(c)
+		if !c.IsCA || !c.MaxPathLenZero || r.RootCertificate.MaxPathLen != 1 {
+			t.Errorf("path lengths: root %d, intermediate %d; want 1 and 0", r.RootCertificate.MaxPathLen, c.MaxPathLen)
+		}
 	}
 	for _, name := range []string{"redis1.internal", "10.0.0.5"} {
 		for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {

@@ -2,9 +2,7 @@ package authority
 
 import (
 	"fmt"
-	"net"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/smallstep/certificates/authority/config"
@@ -77,25 +75,14 @@ func newClaims(o InitOptions) *provisioner.Claims {
 	}
 }
 
-// newPolicy returns which names may be certified; nil means all.
-//
-// It is the authority's policy, as step-ca ignores one that stands in ca.json
-// at a provisioner. The authority's own names must be part of it: its serving
-// certificate obeys it too.
+// newPolicy returns which names may be certified; nil means all. It is the
+// authority's policy, as step-ca ignores one that stands in ca.json at a
+// provisioner. The authority's own certificate does not obey it.
 func newPolicy(o InitOptions) *policy.Options {
 	if len(o.AllowDNS)+len(o.AllowIP) == 0 {
 		return nil
 	}
-	allow := &policy.X509NameOptions{
-		DNSDomains: slices.Clone(o.AllowDNS),
-		IPRanges:   slices.Clone(o.AllowIP),
-	}
-	for _, name := range o.DNS {
-		if net.ParseIP(name) != nil {
-			allow.IPRanges = append(allow.IPRanges, name)
-		} else {
-			allow.DNSDomains = append(allow.DNSDomains, name)
-		}
-	}
-	return &policy.Options{X509: &policy.X509PolicyOptions{AllowedNames: allow}}
+	return &policy.Options{X509: &policy.X509PolicyOptions{
+		AllowedNames: &policy.X509NameOptions{DNSDomains: o.AllowDNS, IPRanges: o.AllowIP},
+	}}
 }

@@ -33,7 +33,7 @@ func Init(o InitOptions) (*Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("init %s: %w", dir, err)
 	}
-	if err := install(dir, files); err != nil {
+	if err := install(dir, files, os.Rename); err != nil {
 		return nil, fmt.Errorf("init %s: %w", dir, err)
 	}
 	info := &Info{
@@ -126,8 +126,8 @@ func serverURL(name, address string) string {
 const partial = ".init-"
 
 // install writes files below dir such that ca.json, without which there is no
-// authority, appears last.
-func install(dir string, files map[string][]byte) (err error) {
+// authority, appears last. It moves them there with rename: os.Rename.
+func install(dir string, files map[string][]byte, rename func(from, to string) error) (err error) {
 	made, err := prepare(dir)
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func install(dir string, files map[string][]byte) (err error) {
 		}
 	}
 	for _, name := range []string{"certs", "secrets", "db", "config"} {
-		if err := os.Rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
+		if err := rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
 		if err := syncDir(dir); err != nil {

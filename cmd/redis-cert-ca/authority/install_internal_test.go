@@ -12,42 +12,61 @@ import (
 	"time"
 )
 
-// TestBrokenOffInit takes every state in which a kill can leave a directory,
-// up to the rename that makes it an authority: none of them starts, and none
-// is in the way of the next Init.
+// TestBrokenOffInit ends an Init before and after each of its renames, without
+// giving it a chance to tidy up. What it leaves does not start unless it is
+// whole, and is not in the way of the next Init.
 func TestBrokenOffInit(t *testing.T) {
 	t.Parallel()
-	parts := []string{"certs", "secrets", "db"}
-	for moved := range len(parts) + 1 {
-		dir := filepath.Join(t.TempDir(), "[ca]*") // a name that means something to Glob
-		if _, err := Init(InitOptions{Dir: dir, DNS: []string{"localhost"}}); err != nil {
+	dir := filepath.Join(t.TempDir(), "[ca]*") // a name that means something to Glob
+	o := InitOptions{Dir: dir, DNS: []string{"localhost"}}.withDefaults()
+	files, _, err := newFiles(o, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const renames = 4
+	for step := range 2 * renames {
+		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
-		tmp := filepath.Join(dir, partial+"1")
-		if err := os.Mkdir(tmp, 0o700); err != nil {
-			t.Fatal(err)
+		if !installUntil(dir, files, step) {
+			t.Fatalf("step %d: not reached", step)
 		}
-		for _, name := range append([]string{"config"}, parts[moved:]...) {
-			if err := os.Rename(filepath.Join(dir, name), filepath.Join(tmp, name)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := Start(dir, RunOptions{Address: "127.0.0.1:0"}); !errors.Is(err, ErrNotFound) {
-			t.Errorf("%d moved: start: %v, want ErrNotFound", moved, err)
-		}
-		if _, err := Init(InitOptions{Dir: dir, DNS: []string{"localhost"}}); err != nil {
-			t.Errorf("%d moved: init: %v", moved, err)
-			continue
-		}
+		whole := step == 2*renames-1
 		r, err := Start(dir, RunOptions{Address: "127.0.0.1:0"})
-		if err != nil {
-			t.Errorf("%d moved: start after init: %v", moved, err)
-			continue
+		if err == nil {
+			r.Close()
 		}
-		if err := r.Close(); err != nil {
-			t.Error(err)
+		if whole && err != nil || !whole && !errors.Is(err, ErrNotFound) {
+			t.Errorf("step %d: start: %v; whole is %t", step, err, whole)
+		}
+		// What matters of Init here, without the making of new keys.
+		err = install(dir, files, os.Rename)
+		if whole && !errors.Is(err, ErrExists) || !whole && err != nil {
+			t.Errorf("step %d: init: %v; whole is %t", step, err, whole)
+		}
+		if _, _, err := load(dir); err != nil {
+			t.Errorf("step %d: load in the end: %v", step, err)
 		}
 	}
+}
+
+// installUntil runs install up to a step, which is before a rename when it is
+// even and after one when it is odd, and reports whether it got there.
+func installUntil(dir string, files map[string][]byte, step int) (killed bool) {
+	defer func() { killed = recover() != nil }()
+	n := 0
+	install(dir, files, func(from, to string) error {
+		if n == step {
+			panic("killed")
+		}
+		err := os.Rename(from, to)
+		if n++; n == step {
+			panic("killed")
+		}
+		n++
+		return err
+	})
+	return false
 }
 
 // TestFailedInit leaves nothing: here a file cannot be written.
@@ -55,14 +74,14 @@ func TestFailedInit(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{"certs/a": nil, "config/" + strings.Repeat("x", 300): nil}
 	dir := filepath.Join(t.TempDir(), "new")
-	if err := install(dir, files); err == nil {
+	if err := install(dir, files, os.Rename); err == nil {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s is left: %v", dir, err)
 	}
 	dir = t.TempDir()
-	if err := install(dir, files); err == nil {
+	if err := install(dir, files, os.Rename); err == nil {
 		t.Error("no error")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

@@ -58,6 +58,7 @@ func TestStartRefuses(t *testing.T) {
 	chmod(secret.PasswordFile, 0o640)
 	keySecret := initialize(t, authority.InitOptions{})
 	chmod(keySecret.KeyPasswordFile, 0o604)
+	expired := initialize(t, authority.InitOptions{IntermediateLifetime: time.Nanosecond})
 	empty := t.TempDir()
 	chmod(empty, 0o700)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -70,6 +71,7 @@ func TestStartRefuses(t *testing.T) {
 		{open.Dir, "127.0.0.1:0", "mode 0750 lets others into the directory of the CA's keys: chmod 0700 " + open.Dir},
 		{secret.Dir, "127.0.0.1:0", "mode 0640 lets others read the secret: chmod 0600 " + secret.PasswordFile},
 		{keySecret.Dir, "127.0.0.1:0", "mode 0604 lets others read the secret: chmod 0600 " + keySecret.KeyPasswordFile},
+		{expired.Dir, "127.0.0.1:0", "health check: tls: failed to verify certificate: x509: certificate has expired"},
 		{empty, "127.0.0.1:0", "no certificate authority here (config/ca.json is missing): make one with `redis-cert-ca init`"},
 		{filepath.Join(empty, "none"), "127.0.0.1:0", "no certificate authority here: make one with"},
 		{info.Dir, taken.Addr().String(), "address already in use: stop what uses the port, or choose another address"},
