@@ -1,0 +1,244 @@
+package pair
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// hinted waits for a hint.
+func hinted(t *testing.T, hints <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case _, ok := <-hints:
+		if !ok {
+			t.Fatalf("%s: watching ended", what)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatalf("%s: no hint", what)
+	}
+}
+
+// until takes hints until what the store shows is ok.
+func (h *house) until(t *testing.T, hints <-chan struct{}, what string, ok func(State) bool) {
+	t.Helper()
+	for !ok(h.load()) {
+		hinted(t, hints, what)
+	}
+}
+
+func (h *house) watch(t *testing.T) <-chan struct{} {
+	t.Helper()
+	hints, err := h.store.Watch(t.Context())
+	h.must(err)
+	return hints
+}
+
+// Every change of another hand is seen with nothing but hints to go by.
+func TestWatch(t *testing.T) {
+	p := issue(t)
+	tls := func(h *house) string { return filepath.Dir(h.opts.Paths.Cert) }
+	// refill makes dir as an administrator would that installs a pair anew.
+	refill := func(h *house, dir string) {
+		h.must(os.Mkdir(dir, 0o750))
+		for path, text := range map[string][]byte{h.opts.Paths.Cert: p.CertPEM(), h.opts.Paths.Key: keyPEM(t, p), h.opts.Paths.CA: p.CAPEM()} {
+			write(t, filepath.Join(dir, filepath.Base(path)), text)
+		}
+	}
+	for name, change := range map[string]func(h *house, hints <-chan struct{}){
+		"files renamed over": func(h *house, _ <-chan struct{}) { lay(t, h.files(), p) },
+		"in place": func(h *house, _ <-chan struct{}) {
+			write(t, h.opts.Paths.Key, keyPEM(t, p))
+			write(t, h.opts.Paths.Cert, p.CertPEM())
+		},
+		"directory removed and made again": func(h *house, hints <-chan struct{}) {
+			h.must(os.RemoveAll(tls(h)))
+			h.until(t, hints, "removed", func(st State) bool { return len(st.Unlinked) == 3 })
+			refill(h, tls(h))
+		},
+		"directory removed and made again at once": func(h *house, _ <-chan struct{}) {
+			h.must(os.RemoveAll(tls(h)))
+			refill(h, tls(h))
+		},
+		"directory swapped": func(h *house, _ <-chan struct{}) {
+			refill(h, h.root+"/new")
+			h.must(unix.Renameat2(unix.AT_FDCWD, h.root+"/new", unix.AT_FDCWD, tls(h), unix.RENAME_EXCHANGE))
+		},
+		"the directory above swapped": func(h *house, _ <-chan struct{}) {
+			h.must(os.Rename(h.root+"/above", h.root+"/old"))
+			h.must(os.Mkdir(h.root+"/above", 0o750))
+			refill(h, tls(h))
+		},
+		"directory replaced by a link, then the link moved": func(h *house, hints <-chan struct{}) {
+			h.must(os.Rename(tls(h), h.root+"/v1"))
+			h.must(os.Symlink("../v1", tls(h)))
+			h.until(t, hints, "linked", func(st State) bool { return len(st.Unlinked) == 0 })
+			refill(h, h.root+"/v2")
+			h.must(os.Symlink("../v2", h.root+"/next"))
+			h.must(os.Rename(h.root+"/next", tls(h)))
+		},
+		"pointed elsewhere, and changed there": func(h *house, hints <-chan struct{}) {
+			old := issue(t)
+			refill(h, h.root+"/live")
+			write(t, h.root+"/live/my.crt", old.CertPEM())
+			write(t, h.root+"/live/my.key", keyPEM(t, old))
+			for _, name := range []string{"my.crt", "my.key"} {
+				h.must(os.Symlink("../../live/"+name, tls(h)+"/next"))
+				h.must(os.Rename(tls(h)+"/next", tls(h)+"/"+name))
+			}
+			h.until(t, hints, "pointed elsewhere", func(st State) bool {
+				return st.Foreign != nil && st.Foreign.Pair != nil && st.Foreign.Pair.Fingerprint() == old.Fingerprint()
+			})
+			overwrite(t, h.root+"/live/my.crt", p.CertPEM())
+			overwrite(t, h.root+"/live/my.key", keyPEM(t, p))
+		},
+		"in place after a switch": func(h *house, hints <-chan struct{}) {
+			g := h.put(issue(t))
+			h.until(t, hints, "switched", func(st State) bool { return st.Current.ID == g.ID })
+			write(t, h.opts.Paths.Key, keyPEM(t, p))
+			write(t, h.opts.Paths.Cert, p.CertPEM())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, true)
+			above := filepath.Join(h.root, "above")
+			h.must(os.Mkdir(above, 0o750))
+			h.must(os.Rename(tls(h), filepath.Join(above, "tls")))
+			for _, path := range []*string{&h.opts.Paths.Cert, &h.opts.Paths.Key, &h.opts.Paths.CA} {
+				*path = filepath.Join(above, "tls", filepath.Base(*path))
+			}
+			h.open()
+			h.put(issue(t))
+			h.must(h.store.Link())
+			hints := h.watch(t)
+			change(h, hints)
+			h.until(t, hints, name, func(st State) bool {
+				return st.Foreign != nil && st.Foreign.Pair != nil && st.Foreign.Pair.Fingerprint() == p.Fingerprint()
+			})
+		})
+	}
+}
+
+func TestWatchSeesAnotherSwitch(t *testing.T) {
+	h := linked(t, issue(t))
+	h.put(issue(t))
+	hints := h.watch(t)
+	h.must(os.Symlink("generations/000001", h.opts.Dir+"/other"))
+	h.must(os.Rename(h.opts.Dir+"/other", h.opts.Dir+"/current"))
+	h.until(t, hints, "switched", func(st State) bool { return st.Current.ID == 1 })
+}
+
+// What the agent writes for itself, and what happens around the files, is no
+// reason to wake up.
+func TestWatchIgnores(t *testing.T) {
+	h := linked(t, issue(t))
+	dirs, names := h.store.ways()
+	for _, path := range []string{
+		filepath.Join(h.opts.Dir, "lock"),
+		filepath.Join(h.opts.Dir, tmpPrefix+"current"),
+		filepath.Join(h.opts.Dir, "generations", tmpPrefix+"000002"),
+		filepath.Join(h.opts.Dir, "generations", "000002"),
+		tmpLink(h.opts.Paths.Cert),
+		filepath.Join(filepath.Dir(h.opts.Paths.Cert), "redis.conf"),
+		filepath.Join(h.root, "anything"),
+	} {
+		if names[path] {
+			t.Errorf("%s matters", path)
+		}
+	}
+	for _, dir := range []string{h.opts.Dir, h.store.generation(1), filepath.Dir(h.opts.Paths.Cert)} {
+		if !dirs[dir] {
+			t.Errorf("%s may go unwatched", dir)
+		}
+	}
+}
+
+// A burst is one hint, and nobody has to be there to take it.
+func TestWatchCoalesces(t *testing.T) {
+	h := linked(t, issue(t))
+	hints := h.watch(t)
+	for range 500 {
+		overwrite(t, h.opts.Paths.Cert, []byte("x"))
+	}
+	hinted(t, hints, "burst")
+	if n := cap(hints); n != 1 {
+		t.Errorf("%d hints wait", n)
+	}
+	last := issue(t)
+	lay(t, h.files(), last)
+	h.until(t, hints, "after the burst", func(st State) bool {
+		return st.Foreign.Err == nil && st.Foreign.Pair.Fingerprint() == last.Fingerprint()
+	})
+}
+
+func TestWatchEnds(t *testing.T) {
+	h := linked(t, issue(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	hints, err := h.store.Watch(ctx)
+	h.must(err)
+	if inotifies(t) == 0 {
+		t.Error("this test cannot see an inotify instance")
+	}
+	cancel()
+	for range hints { // until it is closed
+	}
+	// The goroutine that closed the channel may not have returned yet.
+	deadline := time.Now().Add(5 * time.Second)
+	for watching() && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if watching() {
+		t.Error("a goroutine is left")
+	}
+	if n := inotifies(t); n != 0 {
+		t.Errorf("%d inotify instances are left", n)
+	}
+}
+
+func watching() bool {
+	var b strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
+	return strings.Contains(b.String(), "fsnotify.") || strings.Contains(b.String(), "(*watcher).run")
+}
+
+func inotifies(t *testing.T) (n int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if target, _ := os.Readlink("/proc/self/fd/" + e.Name()); strings.Contains(target, "inotify") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestWatchSaysWhyItCannot(t *testing.T) {
+	h := newHouse(t, true)
+	h.wide()
+	h.must(os.Chmod(filepath.Dir(h.opts.Paths.Cert), 0o711))
+	if os.Geteuid() == 0 {
+		h.must(os.Chown(h.root, nobody, nobody))
+	} else {
+		h.must(os.Chmod(filepath.Dir(h.opts.Paths.Cert), 0o311))
+	}
+	as(t, func() error {
+		s, err := Open(h.opts)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		_, err = s.Watch(t.Context())
+		wantErr(t, err, "watch "+filepath.Dir(h.opts.Paths.Cert), "permission denied")
+		return nil
+	})
+}
