@@ -18,6 +18,10 @@ var (
 	// ErrDenied: Redis does not let us: NOAUTH, WRONGPASS, NOPERM, an unknown
 	// command, a client certificate it does not take.
 	ErrDenied = errors.New("redis denied access")
+	// ErrClientCertificate is an ErrDenied: Redis asks for a client certificate
+	// and does not take ours. Another one may help, where another password or
+	// another user would not.
+	ErrClientCertificate = errors.New("redis refused the client certificate")
 	// ErrUnrecognised: the peer is not one that may be talked to. Nothing was
 	// sent to it.
 	ErrUnrecognised = errors.New("peer not recognised")

@@ -35,6 +35,7 @@ func TestExpiredWithoutClientCertificate(t *testing.T) {
 	for _, conf := range []string{"", "tls-protocols TLSv1.2"} {
 		h := start(t, redistest.Options{AuthClients: "yes", Conf: []string{conf}}, root.Issue(t, expired), root)
 		err := reload.New(h.server).Reload(t.Context(), h.trust)
+		fails(t, err, reload.ErrClientCertificate)
 		fails(t, err, reload.ErrDenied, "asks for a client certificate", "client_cert")
 
 		server := h.renew(t, redistest.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
@@ -42,7 +43,7 @@ func TestExpiredWithoutClientCertificate(t *testing.T) {
 		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrDenied, "none to present")
 
 		h.trust.Client = redistest.NewRoot(t).Issue(t, redistest.Leaf{}).TLS()
-		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrDenied, "did not take serial", "tls-ca-cert-file")
+		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrClientCertificate, "did not take serial", "tls-ca-cert-file")
 	}
 }
 

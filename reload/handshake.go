@@ -150,9 +150,6 @@ func alert(err error) string {
 	return strings.TrimPrefix(op.Err.Error(), "tls: ")
 }
 
-// errClient marks the faults of clientFault.
-var errClient = errors.New("client certificate refused")
-
 // clientFault explains a server that asked for a client certificate and then
 // ended the connection. In TLS 1.3 it does so after our side of the handshake
 // is complete, so that the first read shows it.
@@ -162,7 +159,7 @@ func (g *greeting) clientFault(err error) error {
 		why = "it closed the connection" // the alert can be lost to a reset
 	}
 	if g.presented == nil {
-		return newFault(ErrDenied, errClient, "redis asks for a client certificate and there is none to present that is valid now and good for clients (%s): set client_cert and client_key of this server, have the CA issue for clientAuth, or set control: unix:/path", why)
+		return newFault(ErrDenied, ErrClientCertificate, "redis asks for a client certificate and there is none to present that is valid now and good for clients (%s): set client_cert and client_key of this server, have the CA issue for clientAuth, or set control: unix:/path", why)
 	}
-	return newFault(ErrDenied, errClient, "redis asks for a client certificate and did not take %s (%s): it must chain to the tls-ca-cert-file that redis has loaded; set client_cert and client_key of this server, or control: unix:/path", describe(g.presented), why)
+	return newFault(ErrDenied, ErrClientCertificate, "redis asks for a client certificate and did not take %s (%s): it must chain to the tls-ca-cert-file that redis has loaded; set client_cert and client_key of this server, or control: unix:/path", describe(g.presented), why)
 }

@@ -21,7 +21,7 @@ func (r *Redis) Served(ctx context.Context, t Trust) (Served, error) {
 	if g.conn != nil {
 		g.conn.Close()
 	}
-	if err != nil && !errors.Is(err, errClient) {
+	if err != nil && !errors.Is(err, ErrClientCertificate) {
 		return Served{}, fmt.Errorf("look at %s: %w", r.server.Address, err)
 	}
 	return Served{Chain: g.chain, AsksClient: g.asked}, nil
@@ -37,7 +37,7 @@ func (r *Redis) Prove(ctx context.Context, t Trust, leaf *x509.Certificate) erro
 	if g.conn != nil {
 		g.conn.Close()
 	}
-	if err == nil || errors.Is(err, errClient) {
+	if err == nil || errors.Is(err, ErrClientCertificate) {
 		err = r.compare(t, g.chain, leaf)
 	}
 	if err != nil {
