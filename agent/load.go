@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -66,14 +67,11 @@ func (a *Agent) makeCurrent(g, before *pair.Generation) error {
 func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 	s, leaf, trust := a.Servers[i], see.newest.Pair.Leaf(), a.trust(see)
 	err := s.Reload(ctx, trust)
-	if errors.Is(err, reload.ErrDenied) && trust.Client != nil && see.disk.Current != nil {
+	if old := a.former(see); errors.Is(err, reload.ErrClientCertificate) && old != nil {
 		// A server that does not trust the new certificate's CA yet may still
-		// know the old one's.
-		if old := see.disk.Current.Pair; old != nil && cert.ValidAt(old.Chain, now()) == nil {
-			c := old.TLS()
-			trust.Client = &c
-			err = s.Reload(ctx, trust)
-		}
+		// know that of the one before.
+		trust.Client = old
+		err = s.Reload(ctx, trust)
 	}
 	if err != nil {
 		return err
@@ -82,6 +80,19 @@ func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 		return fmt.Errorf("redis answered OK to the reload, but %w", a.explain(ctx, see, i, err))
 	}
 	return nil
+}
+
+// former returns the latest pair before the newest that is still valid; nil when
+// there is none.
+func (a *Agent) former(see sight) *tls.Certificate {
+	var former *tls.Certificate
+	for _, g := range see.disk.All {
+		if g.Err == nil && g.ID != see.newest.ID && cert.ValidAt(g.Pair.Chain, now()) == nil {
+			c := g.Pair.TLS()
+			former = &c
+		}
+	}
+	return former
 }
 
 // explain adds to a failed proof that redis loads other files than ours, if
@@ -181,7 +192,11 @@ func (a *Agent) allProven() bool {
 func (a *Agent) fail(ctx context.Context, i int, err error) {
 	m := &a.servers[i]
 	m.failed, m.err = failed(m.failed, err), err
-	report.ReloadFailed.Log(ctx, a.logServer(i), err.Error(),
+	event := report.ReloadFailed
+	if errors.Is(err, reload.ErrUnreachable) {
+		event = report.ServerDown // the usual order of a boot: the certificate first, then redis
+	}
+	event.Log(ctx, a.logServer(i), err.Error(),
 		slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, m.failed.Failed))
 }
 

@@ -25,6 +25,7 @@ var (
 	GateRefused      = Event{"gate-refused", "5864a3f2c23548f8849283bb1d1af347", slog.LevelError}
 	Loaded           = Event{"loaded", "db91b0b04fd5407b8239883f5d89a4e1", LevelNotice}
 	ReloadFailed     = Event{"reload-failed", "1e6a64de90964606a5700649d125f29a", slog.LevelError}
+	ServerDown       = Event{"server-down", "70040390a5534f2fb0f9787c49cd0825", slog.LevelWarn}
 	RolledBack       = Event{"rolled-back", "11fcefa793914e2488d220e7bf312520", slog.LevelWarn}
 	Adopted          = Event{"adopted", "03d48209b38a4748b635be3c1f6cb6bb", LevelNotice}
 	ForeignBad       = Event{"foreign-bad", "017abd56e1364500bdf5983adc14d227", slog.LevelError}
@@ -39,7 +40,7 @@ var (
 // Events returns all events, for the message catalog and its check.
 func Events() []Event {
 	return []Event{
-		Started, Stopped, WaitingForFirst, Issued, IssueFailed, GateRefused, Loaded, ReloadFailed, RolledBack,
+		Started, Stopped, WaitingForFirst, Issued, IssueFailed, GateRefused, Loaded, ReloadFailed, ServerDown, RolledBack,
 		Adopted, ForeignBad, ExpiredRecovery, VerificationSkip, ClockHeld, ConfigReloaded, ConfigRefused,
 		RenewalRequested,
 	}
