@@ -24,7 +24,7 @@ func as(t *testing.T, f func() error) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		defer close(done) // also when f fails the test
+		defer close(done)      // also when f fails the test
 		runtime.LockOSThread() // never unlocked, so that the thread is not used again
 		if os.Geteuid() == 0 {
 			for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, 0, 0, 0}, {unix.SYS_SETRESGID, nobody, nobody, nobody}, {unix.SYS_SETRESUID, nobody, nobody, nobody}} {

@@ -18,7 +18,7 @@ func inNamespace(t *testing.T, f func() error) {
 	needsRoot(t, "cannot mount")
 	done := make(chan error, 1)
 	go func() {
-		defer close(done) // also when f fails the test
+		defer close(done)      // also when f fails the test
 		runtime.LockOSThread() // never unlocked, so that the thread is not used again
 		err := unix.Unshare(unix.CLONE_NEWNS)
 		if err == nil {
