@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Files       Files    // what redis.conf names; empty: a fresh pair in the server's directory
 	NoTLS       bool     // no TLS port; Addr is empty
+	Addr        string   // of the TLS port, 127.0.0.1:port; empty: a free one
 	Plain       bool     // a plaintext port beside the TLS port
 	Socket      bool     // a unix socket too
 	Password    string   // requirepass
@@ -152,7 +153,9 @@ func (s *Server) logPath() string { return filepath.Join(s.Dir, "redis.log") }
 func (s *Server) pickPorts() {
 	s.t.Helper()
 	if !s.opts.NoTLS {
-		s.Addr = FreeAddr(s.t)
+		if s.Addr = s.opts.Addr; s.Addr == "" {
+			s.Addr = FreeAddr(s.t)
+		}
 	}
 	if s.opts.Plain || (s.opts.NoTLS && !s.opts.Socket) {
 		s.PlainAddr = FreeAddr(s.t)
