@@ -22,8 +22,13 @@ type request struct {
 // ErrStopped says that the agent stopped before it could answer.
 var ErrStopped = errors.New("the agent is stopping")
 
+// ErrBlind says that the files cannot be watched any more: Store.Watch, called
+// again, tells why.
+var ErrBlind = errors.New("the files cannot be watched any more")
+
 // Run looks after the certificate until ctx ends. Hints wake it: something
-// changed on disk. Its error is nil unless the alarm fails.
+// changed on disk. The error is nil then; it is ErrBlind when hints closes
+// before, or that of the alarm.
 func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) error {
 	watchdog, stop := a.Notify.WatchdogTicks()
 	defer stop()
@@ -39,7 +44,10 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				return nil
 			case <-alarm.C():
 				waiting = false
-			case <-hints:
+			case _, ok := <-hints:
+				if !ok && ctx.Err() == nil {
+					return ErrBlind
+				}
 				waiting = false
 			case <-watchdog:
 				a.Notify.Watchdog()

@@ -49,7 +49,7 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 // A daemon runs one agent after the other: a new one for each configuration.
 type daemon struct {
 	house
-	config  *config.Config
+	first   *config.Config              // the one of the start; its path and control socket stay
 	agent   atomic.Pointer[agent.Agent] // the one that runs; nil between two
 	changes chan change
 }
@@ -62,15 +62,15 @@ type change struct {
 
 func newDaemon(c *config.Config, level slog.Level) *daemon {
 	log := report.NewLogger(os.Stderr, level).With(slog.String(report.KeyInstance, c.Instance))
-	return &daemon{house: house{log: log, board: new(report.Board)}, config: c, changes: make(chan change)}
+	return &daemon{house: house{log: log, board: new(report.Board)}, first: c, changes: make(chan change)}
 }
 
 func (d *daemon) run(ctx context.Context) error {
-	store, a, err := d.open(d.config)
+	store, a, err := d.open(d.first)
 	if err != nil {
 		return err
 	}
-	control, err := report.Listen(d.config.Control)
+	control, err := report.Listen(d.first.Control)
 	if err != nil {
 		store.Close()
 		return err
@@ -79,7 +79,7 @@ func (d *daemon) run(ctx context.Context) error {
 	ended := make(chan error, 2)
 	go func() { ended <- report.Serve(ctx, control, d.handlers()) }()
 	go func() { ended <- d.hangups(ctx) }()
-	report.Started.Log(ctx, d.log, fmt.Sprintf("redis-cert-agent %s looks after %s in %s", releaseVersion(), d.config.Names[0], d.config.Directory),
+	report.Started.Log(ctx, d.log, fmt.Sprintf("redis-cert-agent %s looks after %s in %s", releaseVersion(), d.first.Names[0], d.first.Directory),
 		slog.String(report.KeyVersion, releaseVersion()))
 
 	err = d.succession(ctx, store, a)
@@ -94,20 +94,23 @@ func (d *daemon) run(ctx context.Context) error {
 // succession runs agents until ctx ends or one fails. A configuration whose
 // agent cannot start gives way to the one before it.
 func (d *daemon) succession(ctx context.Context, store *pair.Store, a *agent.Agent) error {
+	current := d.first
 	for {
 		next, err := d.reign(ctx, store, a)
+		if errors.Is(err, agent.ErrBlind) {
+			continue // watch anew, or tell why that is impossible
+		}
 		store.Close()
 		if next == nil {
 			return err
 		}
-		old := d.config
 		store, a, err = d.open(next.config)
 		next.done <- err
 		if err == nil {
-			d.config = next.config
+			current = next.config
 			continue
 		}
-		if store, a, err = d.open(old); err != nil {
+		if store, a, err = d.open(current); err != nil {
 			return fmt.Errorf("go on with the old configuration: %w", err)
 		}
 	}
@@ -201,12 +204,12 @@ func (d *daemon) reload(ctx context.Context) error {
 }
 
 func (d *daemon) change(ctx context.Context) error {
-	c, err := config.Load(d.config.Path)
+	c, err := config.Load(d.first.Path)
 	if err != nil {
 		return err
 	}
-	if c.Control != d.config.Control {
-		return fmt.Errorf("control cannot change from %s to %s while the agent runs: restart it", d.config.Control, c.Control)
+	if c.Control != d.first.Control {
+		return fmt.Errorf("control cannot change from %s to %s while the agent runs: restart it", d.first.Control, c.Control)
 	}
 	next := change{config: c, done: make(chan error, 1)}
 	select {
