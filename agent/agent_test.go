@@ -376,6 +376,9 @@ func TestClockHolds(t *testing.T) {
 		defer w.stop()
 		time.Sleep(119 * time.Second)
 		synctest.Wait()
+		if err := w.agent.Renew(t.Context(), true); err == nil || !strings.Contains(err.Error(), "not synchronised") {
+			t.Errorf("a forced renewal says %v", err)
+		}
 		if w.ca.asked != 0 {
 			t.Error("a certificate was asked for by a clock that is not believed")
 		}

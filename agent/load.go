@@ -47,6 +47,9 @@ func (a *Agent) load(ctx context.Context, see sight, step plan.Step) error {
 		errs = append(errs, a.rollBack(ctx, see, step, errs))
 	}
 	if proven > 0 {
+		if a.allProven() {
+			a.rotations++
+		}
 		errs = append(errs, a.prune(see))
 	}
 	return together(errs...)
@@ -171,9 +174,6 @@ func (a *Agent) restore(ctx context.Context, see sight, step plan.Step) {
 func (a *Agent) succeed(ctx context.Context, see sight, i int, took time.Duration) {
 	m := &a.servers[i]
 	m.proven, m.failed, m.err = true, plan.Attempts{}, nil
-	if a.allProven() {
-		a.rotations++
-	}
 	leaf := see.newest.Pair.Leaf()
 	report.Loaded.Log(ctx, a.logServer(i), fmt.Sprintf("%s serves %s, valid until %s, proven by a handshake",
 		a.Servers[i].Name, report.Serial(leaf), report.Time(leaf.NotAfter)), append(about(leaf), slog.Duration(report.KeyDuration, took))...)

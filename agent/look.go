@@ -97,25 +97,27 @@ func (a *Agent) fits(see sight) error {
 	if len(g.Pair.CA) == 0 {
 		need.Roots = nil
 	}
-	return need.Check(g.Pair, middle(g.Pair.Chain))
+	return need.Check(g.Pair, within(g.Pair.Chain, see.now))
 }
 
 // adopted reports whether another hand made g.
 func adopted(g *pair.Generation) bool { return g.Origin.Method == pair.Adopted }
 
-// middle returns a time at which the whole chain is or was valid, so that a
-// check at it does not speak of expiry.
-func middle(chain []*x509.Certificate) time.Time {
-	from, to := chain[0].NotBefore, chain[0].NotAfter
-	for _, c := range chain[1:] {
-		if c.NotBefore.After(from) {
-			from = c.NotBefore
-		}
-		if c.NotAfter.Before(to) {
-			to = c.NotAfter
+// within returns the time nearest to t at which the whole chain is valid, so
+// that a check at it does not speak of expiry. At the issue it is t itself, so
+// that what passed the gate fits.
+func within(chain []*x509.Certificate, t time.Time) time.Time {
+	for _, c := range chain {
+		if t.Before(c.NotBefore) {
+			t = c.NotBefore
 		}
 	}
-	return from.Add(to.Sub(from) / 2)
+	for _, c := range chain {
+		if t.After(c.NotAfter) {
+			t = c.NotAfter
+		}
+	}
+	return t
 }
 
 // sameNames reports whether two lists hold the same names in any order.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"redis-cert-agent/agent/plan"
@@ -84,8 +85,14 @@ func (a *Agent) Renew(ctx context.Context, force bool) error {
 func (a *Agent) Once(ctx context.Context, force bool) error {
 	a.asked = force
 	a.impatient()
-	a.settle(ctx)
-	a.asked = false
+	step := a.settle(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ErrStopped
+	case a.asked: // nothing was tried
+		a.asked = false
+		return fmt.Errorf("no certificate was asked for: %s", step.Why)
+	}
 	return a.trouble()
 }
 

@@ -26,7 +26,11 @@ type house struct {
 // newHouse makes an empty one; plain says whether redis.conf names plain paths.
 func newHouse(t testing.TB, plain bool) *house {
 	t.Helper()
-	root := t.TempDir()
+	return newHouseAt(t, tempDir(t), plain)
+}
+
+func newHouseAt(t testing.TB, root string, plain bool) *house {
+	t.Helper()
 	h := &house{t: t, root: root, opts: Options{Dir: filepath.Join(root, "agent"), UID: -1, GID: -1, Keep: 3}}
 	if plain {
 		tls := filepath.Join(root, "tls")
@@ -34,6 +38,25 @@ func newHouse(t testing.TB, plain bool) *house {
 		h.opts.Paths = Paths{filepath.Join(tls, "my.crt"), filepath.Join(tls, "my.key"), filepath.Join(tls, "my-ca.crt")}
 	}
 	return h
+}
+
+const memory = "/dev/shm"
+
+// tempDir makes a directory in memory where there is such a place: a killed
+// process cannot tell that from a disk, and a thousand of them sync their files.
+// TestSyncs holds the order of the syncs.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(memory, "pair")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // open opens the store until the test ends or close is called.

@@ -56,6 +56,24 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// An answer without end is cut off, long before the timeout.
+func TestEndlessAnswer(t *testing.T) {
+	real := startCA(t, nil)
+	for _, path := range []string{"/root/", "/roots", "/1.0/sign"} {
+		f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasPrefix(r.URL.Path, path) || path == "/root/" && r.URL.Path == "/roots" {
+				return false
+			}
+			_, err := fmt.Fprintf(w, `{"ca":%q,"crts":[%[1]q],"certChain":[%[1]q],"x":"`, pemOf(real.RootCertificate))
+			for chunk := strings.Repeat("a", 64<<10); err == nil; {
+				_, err = fmt.Fprint(w, chunk)
+			}
+			return true
+		}, nil)
+		says(t, refused(t, New(f.options(real)), ca.Request{}), "the answer is longer than 2 MiB")
+	}
+}
+
 // Error bodies that are no JSON keep their status, and whatever they hold
 // becomes one short line.
 func TestRefusalText(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
 
 	"github.com/smallstep/certificates/authority/config"
 	"github.com/smallstep/certificates/authority/policy"
@@ -167,6 +168,57 @@ func TestHangUpLeadsOn(t *testing.T) {
 			t.Errorf("%s: issued by %s", name, got.Method)
 		}
 		f.tokens(t)
+	}
+}
+
+// The CA closes the connection without a word. When it has seen a client
+// certificate this may be its refusal; without one it is trouble.
+func TestEndOfFile(t *testing.T) {
+	real := startCA(t, nil)
+	first := pair(t, issue(t, New(real.options()), ca.Request{}))
+	f := newFront(t, real, func(_ http.ResponseWriter, r *http.Request) bool {
+		if len(r.TLS.PeerCertificates) > 0 {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, func(c *tls.Config) { c.ClientAuth = tls.RequestClientCert })
+	good(t, issue(t, New(f.options(real)), ca.Request{Current: first}), MethodRenewToken, names, cert.P256)
+
+	f = newFront(t, real, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost || r.URL.Path == "/roots" {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	}, nil)
+	late := first.Leaf().NotAfter.Add(time.Hour)
+	e := refused(t, New(f.options(real)), ca.Request{Current: first, Now: late})
+	says(t, e, "EOF", "check that the CA runs")
+	if n := f.count("/provisioners") + f.count("/1.0/sign"); n != 0 {
+		t.Errorf("went on to the next rung after %v", e)
+	}
+}
+
+// A CA in trouble is not asked further, even where the pinned root is not
+// needed to go on.
+func TestTroubleAtBootstrap(t *testing.T) {
+	real := startCA(t, nil)
+	for status, goesOn := range map[int]bool{404: true, 503: false, 429: false} {
+		f := newFront(t, real, func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasPrefix(r.URL.Path, "/root/") {
+				return false
+			}
+			reply(w, status, map[string]string{"message": "no"})
+			return true
+		}, nil)
+		o := f.options(real)
+		o.Fingerprint, o.Roots = strings.Repeat("ab", 32), []*x509.Certificate{f.root}
+		if goesOn {
+			issue(t, New(o), ca.Request{})
+			continue
+		}
+		if e := refused(t, New(o), ca.Request{}); e.Op != opBootstrap || e.Status != status {
+			t.Errorf("%d: %v", status, e)
+		}
 	}
 }
 
