@@ -79,9 +79,12 @@ func (i issuer) certPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw})
 }
 
-// keyPEM returns the key as encrypted PKCS#8 (RFC 5958), in PEM.
+// keyPEM returns the key encrypted in PEM, in the form in which `step ca init`
+// writes it. Its key derivation is weak and quick, which is enough for the 256
+// random bits of newPassword: PKCS#8 with 600,000 rounds of PBKDF2 would not
+// make them harder to guess, only each start slower.
 func (i issuer) keyPEM(password []byte) ([]byte, error) {
-	block, err := pemutil.Serialize(i.key, pemutil.WithPKCS8(true), pemutil.WithPassword(password))
+	block, err := pemutil.Serialize(i.key, pemutil.WithPassword(password))
 	if err != nil {
 		return nil, fmt.Errorf("encrypt key of %q: %w", i.cert.Subject.CommonName, err)
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/smallstep/certificates/authority/config"
 	"github.com/smallstep/certificates/authority/provisioner"
 	"github.com/smallstep/certificates/db"
-	"go.etcd.io/bbolt"
+	bbolt "go.etcd.io/bbolt/errors"
 )
 
 // RunOptions say how Start serves an authority. All of it is optional.
@@ -51,6 +51,7 @@ type Running struct {
 	ACMEDirectory   string // URL; empty without ACME
 
 	server    *http.Server
+	conns     *idleConns
 	authority *step.Authority
 	done      chan struct{} // closed when the server has ended
 	serveErr  error         // why; read only after done
@@ -183,16 +184,19 @@ func serve(cfg *config.Config, password []byte, ln net.Listener, o RunOptions) (
 		return nil, errors.Join(err, auth.Shutdown())
 	}
 	root := auth.GetRootCertificates()[0]
+	conns := new(idleConns)
 	r := &Running{
 		URL:             serverURL(cfg.DNSNames[0], cfg.Address),
 		Address:         cfg.Address,
 		Fingerprint:     fingerprint(root),
 		RootCertificate: root,
 		authority:       auth,
+		conns:           conns,
 		done:            make(chan struct{}),
 		server: &http.Server{
 			Handler:      logged(handler, log),
 			TLSConfig:    tlsConfig,
+			ConnState:    conns.track,
 			BaseContext:  func(net.Listener) context.Context { return ctx },
 			ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 			ReadTimeout:  15 * time.Second,
@@ -258,6 +262,7 @@ func (r *Running) Close() error {
 	r.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
+		r.conns.close()
 		err := r.server.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = r.server.Close()

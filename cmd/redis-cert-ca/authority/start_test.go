@@ -110,7 +110,7 @@ func TestRestart(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 2*time.Second {
+	if took := time.Since(begin); took > 900*time.Millisecond {
 		t.Errorf("close took %s with nothing but idle connections", took)
 	}
 	if err := r.Close(); err != nil {
