@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,27 +150,16 @@ func TestPrune(t *testing.T) {
 	h.must(s.Prune(2))
 	var left []int
 	for _, g := range h.load().All {
+		h.must(g.Err)
 		left = append(left, g.ID)
 	}
-	if want := []int{2, 4, 6, 7}; !equalInts(left, want) { // named, current, previous, newest
+	if want := []int{2, 4, 6, 7}; !slices.Equal(left, want) { // named, current, previous, newest
 		t.Fatalf("left %v, want %v", left, want)
 	}
 	h.noLeftovers()
 	if g, err := s.Put(pairs[0], Origin{}); err != nil || g.ID != 8 {
 		t.Fatalf("next is %+v, %v", g, err)
 	}
-}
-
-func equalInts(a, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // A damaged generation goes, but not what another hand wrote into it.
