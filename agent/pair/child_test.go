@@ -87,8 +87,7 @@ func (j *job) do(s *Store, verb string) error {
 		return s.Prune()
 	case "hold":
 		fmt.Println("held")
-		_, err := os.Stdin.Read(make([]byte, 1)) // until the parent closes it
-		_ = err
+		_, _ = os.Stdin.Read(make([]byte, 1)) // until the parent closes it
 		return nil
 	}
 	return fmt.Errorf("no verb %q", verb)

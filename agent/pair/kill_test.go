@@ -90,6 +90,10 @@ func (sc scenario) pairs(t testing.TB) (a, b *cert.Pair) {
 
 // build makes the state anew and returns it with the job to do.
 func (sc scenario) build(t testing.TB, a, b, fresh *cert.Pair) (*house, job) {
+	// A process that another test forks meanwhile would hold the lock until
+	// its exec, longer than this store is open.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	h := sc.setup(t, a, b)
 	if h.store != nil {
 		h.store.Close()
