@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ func (s *Store) generations() ([]*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(s.whole, func(id int, _ *Generation) bool { return !slices.Contains(ids, id) })
 	all := make([]*Generation, len(ids))
 	for i, id := range ids {
 		all[i] = s.readGeneration(id)
@@ -47,7 +49,9 @@ func (s *Store) ids() ([]int, error) {
 	return ids, nil
 }
 
-// readGeneration reads one generation. What is wrong with it is in its Err.
+// readGeneration reads one generation. What is wrong with it is in its Err. The
+// files are read each time; a whole generation whose bytes are those of the
+// last time is not parsed anew, which for a large RSA key takes milliseconds.
 func (s *Store) readGeneration(id int) *Generation {
 	dir := s.generation(id)
 	g := &Generation{ID: id, dir: dir}
@@ -61,9 +65,13 @@ func (s *Store) readGeneration(id int) *Generation {
 		}
 	}
 	var rec record
-	text, err := readFile(filepath.Join(dir, "origin.json"))
+	var err error
+	g.record, err = readFile(filepath.Join(dir, "origin.json"))
+	if last := s.whole[id]; err == nil && last != nil && g.reads(last) {
+		return last
+	}
 	if err == nil {
-		rec, err = parseRecord(text)
+		rec, err = parseRecord(g.record)
 	}
 	if err != nil {
 		g.Err = fmt.Errorf("generation %d: origin.json: %w", id, err)
@@ -74,10 +82,21 @@ func (s *Store) readGeneration(id int) *Generation {
 	for r, err := range g.errs {
 		if err != nil {
 			g.Pair, g.Err = nil, fmt.Errorf("generation %d: %s: %w", id, fileNames[r], err)
-			break
+			return g
 		}
 	}
+	s.whole[id] = g
 	return g
+}
+
+// reads says whether g's files were read without a fault and hold what those
+// of o held.
+func (g *Generation) reads(o *Generation) bool {
+	same := bytes.Equal(g.record, o.record)
+	for r := range fileNames {
+		same = same && g.errs[r] == nil && bytes.Equal(g.text[r], o.text[r])
+	}
+	return same
 }
 
 var errInPlace = errors.New("changed in place since the agent wrote it")

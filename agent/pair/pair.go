@@ -57,9 +57,10 @@ type Generation struct {
 	Leaf   cert.Fingerprint // of the leaf it was made with, also when its files were damaged since; zero when origin.json cannot be read
 	Err    error            // why it is no candidate: unreadable, mismatched, or changed since it was made
 
-	dir  string
-	text texts    // the files' content
-	errs [3]error // what is wrong with each file
+	dir    string
+	text   texts    // the files' content
+	errs   [3]error // what is wrong with each file
+	record []byte   // the content of origin.json
 }
 
 // State is what is on disk.
@@ -105,7 +106,8 @@ type Store struct {
 	keep     int
 	lockFile *os.File
 
-	mu sync.Mutex // one change at a time
+	mu    sync.Mutex          // one change at a time
+	whole map[int]*Generation // those without a fault, as they were read last
 }
 
 // Open returns the store of o.Dir, which it makes when it is missing, and
@@ -150,6 +152,7 @@ func newStore(o Options) (*Store, error) {
 	s := &Store{
 		paths:   [3]string{o.Paths.Cert, o.Paths.Key, o.Paths.CA},
 		fileUID: o.UID, dirUID: -1, gid: o.GID, mode: o.Mode, keep: o.Keep,
+		whole: map[int]*Generation{},
 	}
 	if s.mode == 0 {
 		s.mode = 0o640
