@@ -11,7 +11,6 @@ const (
 	lastRetry  = time.Hour       // the longest that backoff grows to
 	outage     = 5 * time.Minute // the longest while nothing valid is left
 	patience   = 24 * time.Hour  // the longest Retry-After that is believed
-	unknown    = 24 * time.Hour  // the lifetime to scale by when there is no pair
 )
 
 // A backoff says how fast attempts follow each other.
@@ -19,13 +18,13 @@ type backoff struct{ first, longest time.Duration }
 
 // asking is the backoff towards a CA: gentle, and scaled to the lifetime, so
 // that a day's certificate begins with attempts every minute and an hour's
-// with attempts every two seconds.
+// with attempts every two seconds. Without a pair a redis-server waits for it
+// to start, mostly on a host that boots together with its CA.
 func asking(p *Pair) backoff {
-	life := unknown
-	if p != nil {
-		life = p.lifetime()
+	if p == nil {
+		return backoff{first: 2 * firstRetry, longest: lastRetry}
 	}
-	return backoff{first: min(life/2000, time.Minute), longest: lastRetry}
+	return backoff{first: min(p.lifetime()/2000, time.Minute), longest: lastRetry}
 }
 
 // loading is the backoff towards a redis-server: local and cheap.
