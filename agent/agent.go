@@ -69,6 +69,8 @@ type Options struct {
 	ExactRoots bool                // ca.crt holds only Roots and what the authority names
 	Policy     plan.Policy
 
+	Successor bool // another agent ran in this process before: systemd has been told READY
+
 	CA     report.CA // what the authority is, for the board
 	Log    *slog.Logger
 	Board  *report.Board
@@ -127,5 +129,6 @@ func New(o Options) *Agent {
 		requests: make(chan request),
 		servers:  make([]memory, len(o.Servers)),
 		ca:       o.CA,
+		ready:    o.Successor,
 	}
 }
