@@ -59,7 +59,7 @@ func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, e
 	if err != nil {
 		return report.Outcome{}, err
 	}
-	d := newDaemon(c, slog.LevelInfo)
+	d := newDaemon(c, slog.New(warnings{report.NewLogger(os.Stderr, slog.LevelWarn).Handler()}))
 	store, a, err := d.open(c)
 	if err != nil {
 		return report.Outcome{}, err
@@ -72,6 +72,20 @@ func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, e
 	err = a.Once(ctx, force)
 	return report.OutcomeOf(before, d.board.Get()), err
 }
+
+// warnings passes on what is no error: of a command that ends, the error is its
+// last line.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level < slog.LevelError && w.Handler.Enabled(ctx, level)
+}
+
+func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return warnings{w.Handler.WithAttrs(attrs)}
+}
+
+func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
 
 func newReloadCommand(path *string) *cobra.Command {
 	return &cobra.Command{
@@ -140,7 +154,7 @@ func diskStatus(c *config.Config) (report.Status, error) {
 	}
 	s := report.Status{
 		Instance: c.Instance, Version: releaseVersion(), Now: time.Now().UTC(),
-		CA: authority(c), Degraded: true,
+		CA: issuerOf(c), Degraded: true,
 	}
 	if g := disk.Current; g != nil && g.Err == nil {
 		s.Pair = agent.Describe(g)
@@ -151,7 +165,7 @@ func diskStatus(c *config.Config) (report.Status, error) {
 	return s, nil
 }
 
-// authority describes the certificate authority of c.
-func authority(c *config.Config) report.CA {
-	return report.CA{Kind: "step", URL: c.Issuer.Step.URL}
+// issuerOf describes the certificate authority of c.
+func issuerOf(c *config.Config) report.CA {
+	return report.CA{Kind: "step", URL: c.Issuers[0].Step.URL}
 }

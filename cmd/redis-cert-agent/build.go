@@ -32,6 +32,8 @@ type house struct {
 	log    *slog.Logger
 	board  *report.Board
 	notify report.Notifier
+
+	successors bool // agents that are built from now on follow another
 }
 
 // build puts an agent together for c. The store is c's.
@@ -60,7 +62,8 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 		Clock:      agent.KernelClock(c.ClockWait),
 		Instance:   c.Instance,
 		Version:    releaseVersion(),
-		CA:         authority(c),
+		CA:         issuerOf(c),
+		Successor:  h.successors,
 	}
 	for _, s := range c.Servers {
 		o.Servers = append(o.Servers, h.server(s))
@@ -71,7 +74,7 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 // issuer returns the certificate authority of c. The roots on disk carry its
 // client over a rotation of the authority's root.
 func issuer(c *config.Config, disk pair.State) agent.Issuer {
-	s := c.Issuer.Step
+	s := c.Issuers[0].Step
 	o := step.Options{
 		URL: s.URL, Fingerprint: s.Fingerprint, Provisioner: s.Provisioner, Password: s.Password.Read,
 		Lifetime: s.Lifetime, Timeout: s.Timeout,

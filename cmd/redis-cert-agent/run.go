@@ -39,7 +39,7 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 			if debug {
 				level = slog.LevelDebug
 			}
-			return newDaemon(c, level).run(cmd.Context())
+			return newDaemon(c, report.NewLogger(os.Stderr, level)).run(cmd.Context())
 		},
 	}
 	cmd.Flags().BoolVar(&debug, "debug", false, "log details")
@@ -60,8 +60,8 @@ type change struct {
 	done   chan error
 }
 
-func newDaemon(c *config.Config, level slog.Level) *daemon {
-	log := report.NewLogger(os.Stderr, level).With(slog.String(report.KeyInstance, c.Instance))
+func newDaemon(c *config.Config, log *slog.Logger) *daemon {
+	log = log.With(slog.String(report.KeyInstance, c.Instance))
 	return &daemon{house: house{log: log, board: new(report.Board)}, first: c, changes: make(chan change)}
 }
 
@@ -82,6 +82,7 @@ func (d *daemon) run(ctx context.Context) error {
 	report.Started.Log(ctx, d.log, fmt.Sprintf("redis-cert-agent %s looks after %s in %s", releaseVersion(), d.first.Names[0], d.first.Directory),
 		slog.String(report.KeyVersion, releaseVersion()))
 
+	d.successors = true
 	err = d.succession(ctx, store, a)
 
 	d.notify.Stopping()

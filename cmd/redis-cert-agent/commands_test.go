@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// cmdConfig replaces the $VARIABLES in a configuration file, which is the
+// default one when the script has none of that name.
+func (s *stage) cmdConfig(ts *testscript.TestScript, args []string) error {
+	path := ts.MkAbs(args[0])
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = []byte(usualConfig), nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(os.Expand(string(text), ts.Getenv)), 0o600)
+}
+
+// cmdEdit replaces OLD, which must be there once, by NEW:
+//
+//	edit FILE OLD NEW
+func (s *stage) cmdEdit(ts *testscript.TestScript, args []string) error {
+	path, old, by := ts.MkAbs(args[0]), args[1], strings.ReplaceAll(args[2], `\n`, "\n")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), old); n != 1 {
+		return fmt.Errorf("%q is %d times in\n%s", old, n, text)
+	}
+	return os.WriteFile(path, bytes.Replace(text, []byte(old), []byte(by), 1), 0o600)
+}
+
+// cmdAgent runs the program in the background:
+//
+//	agent start ARGS...  starts it; agent.log gets what it prints
+//	agent hup            sends SIGHUP
+//	agent stop           sends SIGTERM and waits for exit code 0
+//	agent kill           sends SIGKILL
+//	agent ended CODE     waits until it has ended by itself with that exit code
+func (s *stage) cmdAgent(ts *testscript.TestScript, args []string) error {
+	if args[0] == "start" {
+		return s.startAgent(environment(ts), args[1:]...)
+	}
+	if s.agent == nil {
+		return errors.New("no agent runs")
+	}
+	var want int
+	switch args[0] {
+	case "hup":
+		return s.agent.signal(syscall.SIGHUP)
+	case "stop":
+		if err := s.agent.signal(syscall.SIGTERM); err != nil {
+			return err
+		}
+	case "kill":
+		want = -1
+		if err := s.agent.signal(syscall.SIGKILL); err != nil {
+			return err
+		}
+	case "ended":
+		var err error
+		if want, err = strconv.Atoi(args[1]); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("agent %s: no such deed", args[0])
+	}
+	code, err := s.wait()
+	if err == nil && code != want {
+		err = fmt.Errorf("agent %s: exit code %d, want %d", args[0], code, want)
+	}
+	return err
+}
+
+// environment returns what a script set for the program.
+func environment(ts *testscript.TestScript) []string {
+	var env []string
+	for _, name := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "CREDENTIALS_DIRECTORY", "HOME", "TMPDIR"} {
+		if value := ts.Getenv(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// cmdFails runs the program, which must fail as people expect: with that exit
+// code, nothing on stdout, and on stderr one line that matches, or with -lines
+// more, and no secret.
+//
+//	fails [-lines N] CODE REGEXP ARGS...
+func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
+	lines := 1
+	args, err := flags(args, func(f *flag.FlagSet) { f.IntVar(&lines, "lines", 1, "lines of stderr") })
+	if err != nil {
+		return err
+	}
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "redis-cert-agent", args[2:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &stdout, &stderr
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}, environment(ts)...)
+	s.do(func() { err = cmd.Run() })
+	ts.Logf("%s", stderr.String())
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != want {
+		return fmt.Errorf("%v, want exit code %d; it printed\n%s", err, want, &stdout)
+	}
+	if stdout.Len() > 0 {
+		return fmt.Errorf("a failure printed to stdout:\n%s", &stdout)
+	}
+	return s.checkComplaint(stderr.String(), args[1], lines)
+}
+
+func (s *stage) checkComplaint(text, pattern string, lines int) error {
+	re, err := regexp.Compile("(?m)" + pattern)
+	if err != nil {
+		return err
+	}
+	if !re.MatchString(text) {
+		return fmt.Errorf("stderr does not match %s", pattern)
+	}
+	if strings.Count(text, "\n") != lines || !strings.HasSuffix(text, "\n") {
+		return fmt.Errorf("not %d lines on stderr", lines)
+	}
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "redis-cert-agent: ") {
+			return fmt.Errorf("a line of stderr does not say who talks: %s", line)
+		}
+	}
+	for _, hidden := range []string{secret, string(s.ca.Password), "eyJ", "PRIVATE KEY"} {
+		if strings.Contains(text, hidden) {
+			return errors.New("a secret shows on stderr")
+		}
+	}
+	return nil
+}
+
+// cmdCA cuts the way to the authority, or joins it again: ca down, ca up.
+func (s *stage) cmdCA(_ *testscript.TestScript, args []string) error {
+	switch args[0] {
+	case "down":
+		s.road.cut()
+		return nil
+	case "up":
+		return s.road.join()
+	}
+	return fmt.Errorf("ca %s: no such deed", args[0])
+}
+
+// cmdIssued checks how many certificates the authority, or the proxy in its
+// place, gave to this script.
+func (s *stage) cmdIssued(_ *testscript.TestScript, args []string) error {
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	// The authority counts after it has answered.
+	limit := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for s.ca.count(s.name) < want {
+		select {
+		case <-tick.C:
+		case <-limit:
+			return fmt.Errorf("%d certificates were issued, want %d", s.ca.count(s.name), want)
+		}
+	}
+	if n := s.ca.count(s.name); n != want {
+		return fmt.Errorf("%d certificates were issued, want %d", n, want)
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A notifySocket stands in for systemd (sd_notify(3)): it writes every message
+// to a file, one a line, with " | " for the newlines in it.
+type notifySocket struct {
+	conn    *net.UnixConn
+	running sync.WaitGroup
+}
+
+// cmdNotify makes the program believe that systemd started it, and with a number
+// of microseconds that systemd's watchdog watches it:
+//
+//	notify [USEC]
+func (s *stage) cmdNotify(ts *testscript.TestScript, args []string) error {
+	socket := s.path(".notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(s.path("notify.log"))
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	n := &notifySocket{conn: conn}
+	n.running.Go(func() {
+		defer log.Close()
+		buf := make([]byte, 64<<10)
+		for {
+			k, err := conn.Read(buf)
+			if err != nil {
+				return // closed
+			}
+			_, _ = log.WriteString(strings.ReplaceAll(string(buf[:k]), "\n", " | ") + "\n")
+		}
+	})
+	s.notify = n
+	ts.Defer(func() {
+		conn.Close()
+		n.running.Wait()
+	})
+	ts.Setenv("NOTIFY_SOCKET", socket)
+	if len(args) > 0 {
+		ts.Setenv("WATCHDOG_USEC", args[0])
+	}
+	return nil
+}
