@@ -401,7 +401,7 @@ func TestKilledBeforeSwitch(t *testing.T) {
 		w.redis[0].start(t)
 		w.stop()
 		w.open(dir)
-		see := w.agent.look(t.Context())
+		see := w.agent.look(t.Context(), nil)
 		if err := w.agent.issue(t.Context(), see, w.agent.next(see)); err != nil {
 			t.Fatal(err)
 		}

@@ -69,6 +69,7 @@ func (a *Agent) makeCurrent(g, before *pair.Generation) error {
 // loadOne makes server i load what is current and proves it.
 func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 	s, leaf, trust := a.Servers[i], see.newest.Pair.Leaf(), a.trust(see)
+	see.after[i] = nil
 	err := s.Reload(ctx, trust)
 	if old := a.former(see); errors.Is(err, reload.ErrClientCertificate) && old != nil {
 		// A server that does not trust the new certificate's CA yet may still
@@ -82,6 +83,7 @@ func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 	if err := s.Prove(ctx, a.trust(see), leaf); err != nil {
 		return fmt.Errorf("redis answered OK to the reload, but %w", a.explain(ctx, see, i, err))
 	}
+	see.after[i] = leaf
 	return nil
 }
 

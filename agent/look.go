@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"redis-cert-agent/agent/cert"
@@ -21,18 +22,21 @@ import (
 type sight struct {
 	now     time.Time
 	disk    pair.State
-	newest  *pair.Generation // the newest sound pair; nil when there is none
-	foreign bool             // disk.Foreign is good and newer
-	unfit   error            // why newest does not satisfy the configuration
-	served  []*x509.Certificate
+	newest  *pair.Generation    // the newest sound pair; nil when there is none
+	foreign bool                // disk.Foreign is good and newer
+	unfit   error               // why newest does not satisfy the configuration
+	served  []*x509.Certificate // the leaf that each server shows; nil for one that was not reached
+	after   []*x509.Certificate // the same after the step that follows; nil where only another handshake can tell
 	clock   error
 	recheck time.Time
 	err     error // the disk could not be read
 }
 
-// look reads the disk and asks every server for a handshake. It changes nothing.
-func (a *Agent) look(ctx context.Context) sight {
+// look reads the disk and asks every server for a handshake, but for those of
+// which known tells what they show. It changes nothing.
+func (a *Agent) look(ctx context.Context, known []*x509.Certificate) sight {
 	see := sight{now: now(), served: make([]*x509.Certificate, len(a.Servers))}
+	copy(see.served, known)
 	see.disk, see.err = a.Store.Load()
 	if see.err != nil {
 		return see
@@ -49,13 +53,17 @@ func (a *Agent) look(ctx context.Context) sight {
 		see.unfit = a.fits(see)
 	}
 	for i, s := range a.Servers {
-		served, err := s.Served(ctx, trust)
-		if err == nil {
-			see.served[i] = served.Chain[0]
+		if see.served[i] == nil {
+			if served, err := s.Served(ctx, trust); err == nil {
+				see.served[i] = served.Chain[0]
+			}
+		}
+		if see.served[i] != nil {
 			a.recognise(ctx, see, i, trust)
 		}
 		a.Notify.Watchdog()
 	}
+	see.after = slices.Clone(see.served)
 	see.recheck, see.clock = a.clock(see)
 	return see
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -106,11 +107,13 @@ func (a *Agent) impatient() {
 	}
 }
 
-// settle takes steps until there is nothing to do but wait.
+// settle takes steps until there is nothing to do but wait. What a handshake
+// has shown counts until a step touches that server, or the agent waits.
 func (a *Agent) settle(ctx context.Context) plan.Step {
+	var known []*x509.Certificate
 	for {
 		a.Notify.Watchdog()
-		see := a.look(ctx)
+		see := a.look(ctx, known)
 		step := a.next(see)
 		a.show(ctx, see, step)
 		if step.Do == plan.Wait || ctx.Err() != nil {
@@ -129,6 +132,7 @@ func (a *Agent) settle(ctx context.Context) plan.Step {
 		if err != nil {
 			a.last = &report.Failure{Text: err.Error(), At: now()}
 		}
+		known = see.after
 	}
 }
 
