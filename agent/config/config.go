@@ -19,9 +19,9 @@ const maxFile = 1 << 20
 type Config struct {
 	Path      string // the file it was loaded from, as the caller named it
 	Instance  string
-	Directory string // absolute
-	Control   string // absolute path of a unix socket
-	Issuer    Issuer
+	Directory string   // absolute
+	Control   string   // absolute path of a unix socket
+	Issuers   []Issuer // at least one; the next is asked when the one before fails
 	Names     []string // DNS names in lower case, IP addresses in canonical form
 	Key       Key
 	Servers   []Server
@@ -32,21 +32,6 @@ type Config struct {
 	Keep      int
 	Jitter    float64 // a fraction of the lifetime: 0.05 is 5%
 	ClockWait time.Duration
-}
-
-// Issuer says who issues the certificates. Exactly one kind is set.
-type Issuer struct {
-	Step *Step
-}
-
-// Step is a step-ca with a JWK provisioner.
-type Step struct {
-	URL         string // https, without a trailing slash
-	Fingerprint string // SHA-256 of the root certificate, 64 lower-case hex digits
-	Provisioner string
-	Password    Secret
-	Lifetime    time.Duration // zero: the CA's own default
-	Timeout     time.Duration // of one request
 }
 
 // Key says what private key a new certificate gets.
@@ -178,13 +163,6 @@ func defaults(path string) *Config {
 	}
 }
 
-func defaultStep() *Step {
-	return &Step{
-		Password: Secret{credential: "provisioner-password", key: "password_file"},
-		Timeout:  20 * time.Second,
-	}
-}
-
 func defaultServer() Server {
 	return Server{ConfigCommand: "CONFIG", Timeout: 5 * time.Second}
 }
@@ -199,6 +177,12 @@ func derive(c *Config, d *document, a accounts) {
 	}
 	if !d.has("files.group") {
 		c.Files.GID = a.defaultGroup()
+	}
+	for i, issuer := range c.Issuers {
+		field := issuerField(d, i, len(c.Issuers)) + ".acme.account_key"
+		if issuer.ACME != nil && !d.has(field) {
+			issuer.ACME.AccountKey = filepath.Join(c.Directory, "acme-account.key")
+		}
 	}
 	for i := range c.Servers {
 		s, field := &c.Servers[i], fmt.Sprintf("servers[%d]", i)

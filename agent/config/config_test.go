@@ -60,11 +60,11 @@ func TestMinimalFileHasEveryDefault(t *testing.T) {
 		Instance:  "default",
 		Directory: "/var/lib/redis-cert-agent/default",
 		Control:   "/run/redis-cert-agent/default/control.sock",
-		Issuer: Issuer{Step: &Step{
+		Issuers: []Issuer{{Step: &Step{
 			URL: "https://ca.internal:9000", Fingerprint: minimalPrint, Provisioner: "redis",
 			Password: Secret{credential: "provisioner-password", key: "password_file"},
 			Timeout:  20 * time.Second,
-		}},
+		}}},
 		Names: []string{"redis1.internal"},
 		Key:   Key{Type: "ec-p256"},
 		Servers: []Server{{
@@ -118,11 +118,11 @@ clock_wait: 0s
 	got := mustParse(t, "config.yaml", text)
 	want := &Config{
 		Path: "config.yaml", Instance: "cache", Directory: "/srv/certs", Control: "/run/x.sock",
-		Issuer: Issuer{Step: &Step{
+		Issuers: []Issuer{{Step: &Step{
 			URL: "https://CA.internal:9000", Fingerprint: minimalPrint, Provisioner: "007",
 			Password: Secret{file: "/etc/pw", key: "password_file"},
 			Lifetime: 36 * time.Hour, Timeout: time.Minute,
-		}},
+		}}},
 		Names: []string{"redis1.internal", "*.redis.internal", "2001:db8::5", "10.0.0.5"},
 		Key:   Key{Type: "ed25519", Reuse: true},
 		Servers: []Server{
@@ -141,7 +141,7 @@ clock_wait: 0s
 		Keep:   1, Jitter: 0.25, ClockWait: 0,
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Issuer.Step, want, want.Issuer.Step)
+		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Issuers[0].Step, want, want.Issuers[0].Step)
 	}
 	before := *got
 	if err := got.Validate(); err != nil {
@@ -234,6 +234,8 @@ func TestLoadHugeFile(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(Minimal))
+	f.Add([]byte(MinimalACME))
+	f.Add([]byte(fullACME))
 	inputs, _ := filepath.Glob("testdata/*.yaml")
 	for _, in := range inputs {
 		data, err := os.ReadFile(in)
@@ -242,7 +244,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, s := range []string{"a: &a *a", "servers: &s [*s]", "? ", "<<: *x", "issuer: {step: &s {url: *s}}", "names: [", "{", "- -", "!!x", "names: |\n a\n b"} {
+	for _, s := range []string{"a: &a *a", "servers: &s [*s]", "? ", "<<: *x", "issuer: {step: &s {url: *s}}", "issuer: &i [*i]", "issuer: [{acme: &a {challenge: *a}}, *a]", "issuer: {acme: {challenge: {dns-01: &d {command: [*d]}}}}", "names: [", "{", "- -", "!!x", "names: |\n a\n b"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

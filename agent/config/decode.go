@@ -20,7 +20,7 @@ func (d *document) decode(c *Config, root *ast.MappingNode, a accounts) {
 		"instance":   d.text(&c.Instance),
 		"directory":  d.text(&c.Directory),
 		"control":    d.text(&c.Control),
-		"issuer":     d.issuer(&c.Issuer),
+		"issuer":     d.issuers(&c.Issuers),
 		"names":      d.list(&c.Names, normalName),
 		"key":        d.section(keys{"type": d.text(&c.Key.Type), "reuse": into(d, &c.Key.Reuse, parseBool)}),
 		"servers":    d.servers(&c.Servers),
@@ -31,24 +31,6 @@ func (d *document) decode(c *Config, root *ast.MappingNode, a accounts) {
 		"keep":       into(d, &c.Keep, parseInt),
 		"jitter":     into(d, &c.Jitter, parsePercent),
 		"clock_wait": into(d, &c.ClockWait, parseDuration),
-	})
-}
-
-// issuer decodes the mapping that has one key, the kind of the issuer.
-func (d *document) issuer(dst *Issuer) decoder {
-	return d.section(keys{
-		"step": func(field string, n ast.Node) {
-			s := defaultStep()
-			dst.Step = s
-			d.mapping(field, n, keys{
-				"url":           into(d, &s.URL, normalURL),
-				"fingerprint":   into(d, &s.Fingerprint, normalFingerprint),
-				"provisioner":   d.text(&s.Provisioner),
-				"password_file": d.secret(&s.Password),
-				"lifetime":      into(d, &s.Lifetime, parseDuration),
-				"timeout":       into(d, &s.Timeout, parseDuration),
-			})
-		},
 	})
 }
 

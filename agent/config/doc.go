@@ -25,6 +25,36 @@
 // The password of the provisioner comes from the systemd credential
 // provisioner-password, as LoadCredential= in the unit sets it.
 //
+// # ACME, and more than one issuer
+//
+// Any CA that speaks ACME (RFC 8555) needs its directory:
+//
+//	issuer:
+//	  acme:
+//	    directory: https://ca.internal:9000/acme/acme/directory
+//	names: [redis1.internal]
+//	servers: [127.0.0.1:6379]
+//
+// A list of issuers is asked in its order, the second when the first fails:
+//
+//	issuer:
+//	  - step:
+//	      url: https://ca.internal:9000
+//	      fingerprint: 0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3
+//	      provisioner: redis
+//	  - acme:
+//	      directory: https://acme.example.com/directory
+//	      contact: [ops@example.com]
+//	      terms_accepted: true
+//	      challenge:
+//	        dns-01:
+//	          server: 10.0.0.53:53
+//	          zone: internal
+//	          tsig_name: redis1-key
+//	          tsig_secret_file: credential:acme-tsig
+//
+// A fault in the second one is told as issuer[1].acme.directory.
+//
 // # Every key
 //
 //	instance (default: the name of the file without its ending; "default" for config.yaml)
@@ -33,6 +63,8 @@
 //	  holds the certificates; redis.conf names current/redis.crt, current/redis.key and current/ca.crt in it.
 //	control (default: /run/redis-cert-agent/INSTANCE/control.sock)
 //	  the unix socket on which the running agent answers status and renew.
+//	issuer (required)
+//	  a mapping with one kind of CA, step or acme; or a list of such mappings, of which the second is asked when the first fails.
 //	issuer.step.url (required)
 //	  the URL of the step-ca.
 //	issuer.step.fingerprint (required)
@@ -45,6 +77,50 @@
 //	  how long a certificate is asked to be valid.
 //	issuer.step.timeout (default: 20s)
 //	  bounds one request to the CA.
+//	issuer.acme.directory (required)
+//	  the URL of the directory of a CA that speaks ACME (RFC 8555).
+//	issuer.acme.contact (default: none)
+//	  the mail addresses that the CA may write to about the account; mailto: is added.
+//	issuer.acme.terms_accepted (default: false)
+//	  says that you agree to the terms of service of the CA; needed by a CA that has them.
+//	issuer.acme.roots_file (default: the roots of the system)
+//	  the root certificates, in PEM, that the directory and the issued certificates chain to.
+//	issuer.acme.fingerprint (default: the roots of the system)
+//	  the SHA-256 fingerprint of the root of a step-ca, in place of roots_file.
+//	issuer.acme.account_key (default: acme-account.key in directory)
+//	  the key of the account; made at the first order, mode 0600, and used for ever.
+//	issuer.acme.eab.key_id (default: no external account binding)
+//	  the identifier of the key that binds the account to one the CA knows; key_id and hmac_file go together.
+//	issuer.acme.eab.hmac_file (default: no external account binding)
+//	  that key, in base64url as the CA gave it, as a file or credential:NAME.
+//	issuer.acme.profile (default: the default of the CA)
+//	  the certificate profile to ask for; a CA without it refuses the order.
+//	issuer.acme.preferred_chain (default: the default of the CA)
+//	  the common name of the root to chain to, where the CA offers several chains.
+//	issuer.acme.challenge (default: http-01)
+//	  how the CA sees that the names are yours: http-01, tls-alpn-01, or a mapping with one of the keys that follow; wildcards need dns-01, IP addresses any other.
+//	issuer.acme.challenge.http-01.listen (default: ":80")
+//	  where the agent listens while an order runs; the CA asks port 80 of each name, which must lead there.
+//	issuer.acme.challenge.tls-alpn-01.listen (default: ":443")
+//	  where the agent listens while an order runs; the CA asks port 443 of each name, which must lead there.
+//	issuer.acme.challenge.dns-01.server (default: none; either this or command is needed)
+//	  the name server that takes dynamic updates (RFC 2136).
+//	issuer.acme.challenge.dns-01.zone (default: none; needed with server)
+//	  the zone of server that the records go to.
+//	issuer.acme.challenge.dns-01.tsig_name (default: none; updates are not signed)
+//	  the name of the TSIG key (RFC 8945) that signs the updates; tsig_name and tsig_secret_file go together.
+//	issuer.acme.challenge.dns-01.tsig_algorithm (default: hmac-sha256)
+//	  the algorithm of the TSIG key: hmac-sha256, hmac-sha224, hmac-sha384 or hmac-sha512.
+//	issuer.acme.challenge.dns-01.tsig_secret_file (default: none; updates are not signed)
+//	  the secret of the TSIG key, in base64, as a file or credential:NAME.
+//	issuer.acme.challenge.dns-01.ttl (default: 60s)
+//	  the TTL of the records that server is given.
+//	issuer.acme.challenge.dns-01.command (default: none; either this or server is needed)
+//	  a program, by its absolute path, and its first arguments; run without a shell, to set a record and to remove it.
+//	issuer.acme.challenge.dns-01.wait (default: 2m)
+//	  how long at most the agent waits until the authoritative servers answer with the record.
+//	issuer.acme.timeout (default: 5m)
+//	  bounds one order, from its first request to the certificate.
 //	names (required)
 //	  the DNS names and IP addresses in the certificate; a wildcard may stand for the first label.
 //	key.type (default: ec-p256)

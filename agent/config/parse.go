@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"net/mail"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -133,4 +134,35 @@ func normalFingerprint(s string) (string, error) {
 
 func normalURL(s string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
+}
+
+// normalContact makes a mail address the URL that RFC 8555, 7.3, asks for: one
+// address, and no header fields.
+func normalContact(s string) (string, error) {
+	address := strings.TrimPrefix(s, "mailto:")
+	parsed, err := mail.ParseAddress(address)
+	_, domain, _ := strings.Cut(address, "@")
+	if err != nil || parsed.Address != address || strings.ContainsAny(address, `?%&,/#*"`) || dnsFault(strings.ToLower(domain)) != "" ||
+		strings.ContainsFunc(address, func(r rune) bool { return r > 127 }) {
+		return "", errors.New("is not a mail address; write it like ops@example.com")
+	}
+	return "mailto:" + address, nil
+}
+
+func normalZone(s string) (string, error) {
+	zone := strings.TrimSuffix(strings.ToLower(s), ".")
+	if dnsFault(zone) != "" || strings.HasPrefix(zone, "*") {
+		return "", errors.New("is not a DNS zone; write it like internal or example.com")
+	}
+	return zone, nil
+}
+
+// normalKeyName takes the name of a TSIG key, which is a domain name in form
+// only (RFC 8945, 4.2).
+func normalKeyName(s string) (string, error) {
+	name := strings.TrimSuffix(strings.ToLower(s), ".")
+	if name == "" || len(name) > 253 || strings.Trim(name, letters+digits+"-_.") != "" || strings.Contains("."+name+".", "..") {
+		return "", errors.New("is not the name of a TSIG key; write it as the name server knows it, like redis1-key")
+	}
+	return name, nil
 }

@@ -15,6 +15,15 @@ type Field struct {
 	Required bool   // within its mapping
 }
 
+// MinimalACME is the shortest useful configuration file for an ACME CA. The
+// host must answer at port 80 of its name.
+const MinimalACME = `issuer:
+  acme:
+    directory: https://ca.internal:9000/acme/acme/directory
+names: [redis1.internal]
+servers: [127.0.0.1:6379]
+`
+
 // Minimal is the shortest useful configuration file.
 const Minimal = `issuer:
   step:
@@ -33,6 +42,8 @@ var reference = []Field{
 	{Key: "control", Default: "/run/redis-cert-agent/INSTANCE/control.sock", Example: "/run/redis-cert-agent/cache/control.sock",
 		Meaning: "the unix socket on which the running agent answers status and renew"},
 
+	{Key: "issuer", Required: true, Example: "[{step: {url: https://ca.internal:9000, fingerprint: 0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3, provisioner: redis}}, {acme: {directory: https://ca.internal:9000/acme/acme/directory}}]",
+		Meaning: "a mapping with one kind of CA, step or acme; or a list of such mappings, of which the second is asked when the first fails"},
 	{Key: "issuer.step.url", Required: true, Example: "https://ca.internal:9000",
 		Meaning: "the URL of the step-ca"},
 	{Key: "issuer.step.fingerprint", Required: true, Example: "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3",
@@ -45,6 +56,51 @@ var reference = []Field{
 		Meaning: "how long a certificate is asked to be valid"},
 	{Key: "issuer.step.timeout", Default: "20s", Example: "20s",
 		Meaning: "bounds one request to the CA"},
+
+	{Key: "issuer.acme.directory", Required: true, Example: "https://ca.internal:9000/acme/acme/directory",
+		Meaning: "the URL of the directory of a CA that speaks ACME (RFC 8555)"},
+	{Key: "issuer.acme.contact", Default: "none", Example: "[ops@example.com]",
+		Meaning: "the mail addresses that the CA may write to about the account; mailto: is added"},
+	{Key: "issuer.acme.terms_accepted", Default: "false", Example: "true",
+		Meaning: "says that you agree to the terms of service of the CA; needed by a CA that has them"},
+	{Key: "issuer.acme.roots_file", Default: "the roots of the system", Example: "/etc/redis-cert-agent/acme-roots.pem",
+		Meaning: "the root certificates, in PEM, that the directory and the issued certificates chain to"},
+	{Key: "issuer.acme.fingerprint", Default: "the roots of the system", Example: "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3",
+		Meaning: "the SHA-256 fingerprint of the root of a step-ca, in place of roots_file"},
+	{Key: "issuer.acme.account_key", Default: "acme-account.key in directory", Example: "/etc/redis-cert-agent/acme-account.key",
+		Meaning: "the key of the account; made at the first order, mode 0600, and used for ever"},
+	{Key: "issuer.acme.eab.key_id", Default: "no external account binding", Example: "kid-1",
+		Meaning: "the identifier of the key that binds the account to one the CA knows; key_id and hmac_file go together"},
+	{Key: "issuer.acme.eab.hmac_file", Default: "no external account binding", Example: "credential:acme-eab",
+		Meaning: "that key, in base64url as the CA gave it, as a file or credential:NAME"},
+	{Key: "issuer.acme.profile", Default: "the default of the CA", Example: "shortlived",
+		Meaning: "the certificate profile to ask for; a CA without it refuses the order"},
+	{Key: "issuer.acme.preferred_chain", Default: "the default of the CA", Example: "ISRG Root X1",
+		Meaning: "the common name of the root to chain to, where the CA offers several chains"},
+	{Key: "issuer.acme.challenge", Default: "http-01", Example: "tls-alpn-01",
+		Meaning: "how the CA sees that the names are yours: http-01, tls-alpn-01, or a mapping with one of the keys that follow; wildcards need dns-01, IP addresses any other"},
+	{Key: "issuer.acme.challenge.http-01.listen", Default: "\":80\"", Example: "10.0.0.5:8080",
+		Meaning: "where the agent listens while an order runs; the CA asks port 80 of each name, which must lead there"},
+	{Key: "issuer.acme.challenge.tls-alpn-01.listen", Default: "\":443\"", Example: "10.0.0.5:8443",
+		Meaning: "where the agent listens while an order runs; the CA asks port 443 of each name, which must lead there"},
+	{Key: "issuer.acme.challenge.dns-01.server", Default: "none; either this or command is needed", Example: "10.0.0.53:53",
+		Meaning: "the name server that takes dynamic updates (RFC 2136)"},
+	{Key: "issuer.acme.challenge.dns-01.zone", Default: "none; needed with server", Example: "internal",
+		Meaning: "the zone of server that the records go to"},
+	{Key: "issuer.acme.challenge.dns-01.tsig_name", Default: "none; updates are not signed", Example: "redis1-key",
+		Meaning: "the name of the TSIG key (RFC 8945) that signs the updates; tsig_name and tsig_secret_file go together"},
+	{Key: "issuer.acme.challenge.dns-01.tsig_algorithm", Default: "hmac-sha256", Example: "hmac-sha512",
+		Meaning: "the algorithm of the TSIG key: hmac-sha256, hmac-sha224, hmac-sha384 or hmac-sha512"},
+	{Key: "issuer.acme.challenge.dns-01.tsig_secret_file", Default: "none; updates are not signed", Example: "credential:acme-tsig",
+		Meaning: "the secret of the TSIG key, in base64, as a file or credential:NAME"},
+	{Key: "issuer.acme.challenge.dns-01.ttl", Default: "60s", Example: "30s",
+		Meaning: "the TTL of the records that server is given"},
+	{Key: "issuer.acme.challenge.dns-01.command", Default: "none; either this or server is needed", Example: "[/usr/local/bin/dns-hook, --zone, internal]",
+		Meaning: "a program, by its absolute path, and its first arguments; run without a shell, to set a record and to remove it"},
+	{Key: "issuer.acme.challenge.dns-01.wait", Default: "2m", Example: "1m",
+		Meaning: "how long at most the agent waits until the authoritative servers answer with the record"},
+	{Key: "issuer.acme.timeout", Default: "5m", Example: "10m",
+		Meaning: "bounds one order, from its first request to the certificate"},
 
 	{Key: "names", Required: true, Example: "[redis1.internal, 10.0.0.5]",
 		Meaning: "the DNS names and IP addresses in the certificate; a wildcard may stand for the first label"},

@@ -22,8 +22,20 @@ func yamlKey(field string) string {
 		return "owner"
 	case "GID":
 		return "group"
+	case "Issuers":
+		return "issuer"
+	case "HMAC":
+		return "hmac_file"
+	case "TSIGSecret":
+		return "tsig_secret_file"
+	case "HTTP01":
+		return "http-01"
+	case "TLSALPN01":
+		return "tls-alpn-01"
+	case "DNS01":
+		return "dns-01"
 	}
-	words := regexp.MustCompile(`(URL|CA|[A-Z][a-z]+)`).FindAllString(field, -1)
+	words := regexp.MustCompile(`(URL|CA$|ACME|EAB|ID|TSIG|TTL|[A-Z][a-z]+)`).FindAllString(field, -1)
 	return strings.ToLower(strings.Join(words, "_"))
 }
 
@@ -34,11 +46,20 @@ func leaves(prefix string, t reflect.Type) []string {
 		return []string{prefix}
 	case t.Kind() == reflect.Pointer:
 		return leaves(prefix, t.Elem())
+	case t == reflect.TypeFor[[]Issuer]():
+		// One issuer needs no list, so the keys are written without [].
+		return append([]string{prefix}, leaves(prefix, t.Elem())...)
+	case t == reflect.TypeFor[Challenge]():
+		return append([]string{prefix}, fields(prefix, t)...) // the name of a kind, or a mapping
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		return leaves(prefix+"[]", t.Elem())
 	case t.Kind() != reflect.Struct:
 		return []string{prefix}
 	}
+	return fields(prefix, t)
+}
+
+func fields(prefix string, t reflect.Type) []string {
 	var all []string
 	for i := range t.NumField() {
 		if key := yamlKey(t.Field(i).Name); key != "" {
@@ -68,8 +89,17 @@ func TestReferenceHasEveryField(t *testing.T) {
 // a value it is the default.
 func TestReferenceDecodes(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
-	plain, _ := parse("config.yaml", []byte(fileWith("servers[].address", "")), systemAccounts{})
+	// What a file means that has what goes together with the key, but not it.
+	without := func(key string) *Config {
+		text := fileWith("servers[].address", "")
+		if strings.HasPrefix(key, "issuer.acme.") {
+			text = acmeWith(key, "")
+		}
+		c, _ := parse("config.yaml", []byte(text), systemAccounts{})
+		return c
+	}
 	for _, f := range Reference() {
+		plain := without(f.Key)
 		c, d := parse("config.yaml", []byte(fileWith(f.Key, f.Example)), systemAccounts{})
 		if err := d.err(); err != nil {
 			t.Errorf("%s: %v", f.Key, err)
@@ -86,6 +116,7 @@ func TestReferenceDecodes(t *testing.T) {
 		if f.Required || strings.ContainsAny(f.Default, " ") || strings.Contains(f.Default, "INSTANCE") || f.Default == "none" {
 			continue
 		}
+		plain := without(f.Key)
 		c, d := parse("config.yaml", []byte(fileWith(f.Key, f.Default)), systemAccounts{})
 		if err := d.err(); err != nil || !reflect.DeepEqual(c, plain) {
 			t.Errorf("%s: %s is not the default: %v", f.Key, f.Default, err)
@@ -93,9 +124,52 @@ func TestReferenceDecodes(t *testing.T) {
 	}
 }
 
+// acmeWith is the minimal file for ACME with one more key, unless it is
+// without a value, and with what must go together with it.
+func acmeWith(key, value string) string {
+	entry := func(key, value string) string {
+		if value == "" {
+			return ""
+		}
+		return key + ": " + value + ", "
+	}
+	const directory = "issuer.acme.directory"
+	var lines string
+	last := key[strings.LastIndexByte(key, '.')+1:]
+	kind := strings.Split(strings.TrimPrefix(key, "issuer.acme.challenge."), ".")[0]
+	switch {
+	case key == directory:
+		return strings.Replace(MinimalACME, "https://ca.internal:9000/acme/acme/directory", value, 1)
+	case last == "key_id":
+		lines = "eab: {hmac_file: /h, " + entry(last, value) + "}"
+	case last == "hmac_file":
+		lines = "eab: {key_id: k, " + entry(last, value) + "}"
+	case last == "command":
+		lines = "challenge: {dns-01: {" + entry(last, value) + "}}"
+	case kind == "dns-01":
+		all := map[string]string{"server": "'a:53'", "zone": "a"}
+		if strings.HasPrefix(last, "tsig") {
+			all["tsig_name"], all["tsig_secret_file"] = "a", "/a"
+		}
+		all[last] = value
+		for k, v := range all {
+			lines += entry(k, v)
+		}
+		lines = "challenge: {dns-01: {" + lines + "}}"
+	case strings.HasPrefix(key, "issuer.acme.challenge."):
+		lines = "challenge: {" + kind + ": {" + entry(last, value) + "}}"
+	case value != "":
+		lines = last + ": " + value
+	}
+	return acme(lines)
+}
+
 // fileWith is the minimal file with one more key, and with what must go
 // together with it.
 func fileWith(key, value string) string {
+	if strings.HasPrefix(key, "issuer.acme.") {
+		return acmeWith(key, value)
+	}
 	with := map[string]string{}
 	switch key {
 	case "servers[].client_cert":
@@ -109,12 +183,14 @@ func fileWith(key, value string) string {
 		with["paths.cert"] = "/c"
 	}
 	with[key] = value
-	step := "url: https://ca.internal:9000, fingerprint: " + minimalPrint + ", provisioner: redis"
+	issuer, step := "", "url: https://ca.internal:9000, fingerprint: "+minimalPrint+", provisioner: redis"
 	names, top, server := "[redis1.internal, 10.0.0.5]", "", "address: 127.0.0.1:6379"
 	sections := map[string][]string{}
 	for k, v := range with {
 		section, last, nested := strings.Cut(k, ".")
 		switch {
+		case k == "issuer":
+			issuer = v
 		case k == "names":
 			names = v
 		case strings.HasPrefix(k, "issuer.step."):
@@ -134,7 +210,10 @@ func fileWith(key, value string) string {
 	for s, entries := range sections {
 		top += s + ": {" + strings.Join(entries, ", ") + "}\n"
 	}
-	return fmt.Sprintf("issuer: {step: {%s}}\nnames: %s\nservers:\n- %s\n%s", step, names, server, top)
+	if issuer == "" {
+		issuer = "{step: {" + step + "}}"
+	}
+	return fmt.Sprintf("issuer: %s\nnames: %s\nservers:\n- %s\n%s", issuer, names, server, top)
 }
 
 // The package comment shows the same reference, for readers of the code.
@@ -162,13 +241,15 @@ func TestPackageCommentShowsReference(t *testing.T) {
 	}
 }
 
-func TestPackageCommentShowsMinimalFile(t *testing.T) {
+func TestPackageCommentShowsMinimalFiles(t *testing.T) {
 	data, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	comment := "//\t" + strings.ReplaceAll(strings.TrimSuffix(Minimal, "\n"), "\n", "\n//\t") + "\n"
-	if !strings.Contains(string(data), comment) {
-		t.Error("doc.go does not show Minimal")
+	for _, text := range []string{Minimal, MinimalACME} {
+		comment := "//\t" + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n//\t") + "\n"
+		if !strings.Contains(string(data), comment) {
+			t.Errorf("doc.go does not show\n%s", text)
+		}
 	}
 }

@@ -97,7 +97,7 @@ func TestLoadReadsSecretsAtUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, dir, "provisioner-password", "two\n", 0o400)
-	if got, err := c.Issuer.Step.Password.Read(); err != nil || string(got) != "two" {
+	if got, err := c.Issuers[0].Step.Password.Read(); err != nil || string(got) != "two" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -40,7 +40,7 @@ func validateAddress(s Server, field string, d *document) {
 		d.fault(field+".address", "%s is a unix socket, and Redis speaks no TLS there; write the TLS address here and the socket under control:", quote(s.Address))
 		return
 	}
-	host, fault := splitAddress(s.Address)
+	host, fault := splitAddress(s.Address, `write it like 127.0.0.1:6379 or "[::1]:6379"`)
 	if fault != "" {
 		d.fault(field+".address", "%s %s", quote(s.Address), fault)
 		return
@@ -84,9 +84,9 @@ func validateControl(control, field string, d *document) {
 			d.fault(field, "%s does not name a unix socket; write it like unix:/run/redis/redis.sock", quote(control))
 		}
 	case plain:
-		host, fault := splitAddress(address)
+		host, fault := splitAddress(address, `write it like plain:127.0.0.1:6390 or "plain:[::1]:6390"`)
 		if fault != "" {
-			d.fault(field, "%s %s", quote(control), strings.ReplaceAll(strings.ReplaceAll(fault, "127.0.0.1:6379", "plain:127.0.0.1:6390"), "[::1]:6379", "plain:[::1]:6390"))
+			d.fault(field, "%s %s", quote(control), fault)
 		} else if !isLoopback(host) {
 			d.fault(field, "%s would send the password unencrypted over the network; write plain:127.0.0.1:PORT, or leave it out to use TLS", quote(control))
 		}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -34,7 +32,7 @@ func validate(c *Config, d *document) {
 	if len(c.Control) > maxSocketPath {
 		d.fault("control", "the path of a unix socket has at most %d bytes, and this has %d; write a shorter one", maxSocketPath, len(c.Control))
 	}
-	validateIssuer(c.Issuer, d)
+	validateIssuers(c, d)
 	validateNames(c.Names, d)
 	oneOf(d, "key.type", c.Key.Type, KeyTypes)
 	validateServers(c, d)
@@ -53,50 +51,6 @@ func validate(c *Config, d *document) {
 	}
 	if c.ClockWait < 0 {
 		d.fault("clock_wait", "%s is negative; write 0s or more", c.ClockWait)
-	}
-}
-
-func validateIssuer(i Issuer, d *document) {
-	s := i.Step
-	if s == nil {
-		d.fault("issuer", "no certificate authority is given; write step: under it, with url, fingerprint and provisioner")
-		return
-	}
-	validateURL(s.URL, d)
-	if s.Fingerprint == "" {
-		d.fault("issuer.step.fingerprint", "missing; get it from: step certificate fingerprint root_ca.crt")
-	} else if normal, err := normalFingerprint(s.Fingerprint); err != nil {
-		d.fault("issuer.step.fingerprint", "%s %v", quote(s.Fingerprint), err)
-	} else if normal != s.Fingerprint {
-		d.fault("issuer.step.fingerprint", "%s is not in lower case without colons", quote(s.Fingerprint))
-	}
-	if s.Provisioner == "" {
-		d.fault("issuer.step.provisioner", "missing; write the name of a JWK provisioner of the CA, from: step ca provisioner list")
-	}
-	if !s.Password.Set() {
-		d.fault("issuer.step.password_file", "missing; write the path of a file, or credential:NAME")
-	}
-	if s.Lifetime < 0 || s.Lifetime == 0 && d.has("issuer.step.lifetime") {
-		d.fault("issuer.step.lifetime", "%s is not a lifetime; write it like 24h, or leave it out for the CA's default", s.Lifetime)
-	}
-	positive(d, "issuer.step.timeout", s.Timeout)
-}
-
-func validateURL(text string, d *document) {
-	const field = "issuer.step.url"
-	if text == "" {
-		d.fault(field, "missing; write it like https://ca.internal:9000")
-		return
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err == nil && u.User != nil || strings.Contains(text, "@"):
-		// Not quoted: there may be a password in it.
-		d.fault(field, "the URL has a user or password in it; write it like https://ca.internal:9000")
-	case err == nil && u.Scheme == "http":
-		d.fault(field, "%s is not encrypted; write https:// instead of http://", quote(text))
-	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
-		d.fault(field, "%s is not the URL of a CA; write it like https://ca.internal:9000", quote(text))
 	}
 }
 
@@ -185,9 +139,9 @@ const (
 	digits  = "0123456789"
 )
 
-// splitAddress returns host and port, or what is wrong with them.
-func splitAddress(address string) (host string, fault string) {
-	const hint = "write it like 127.0.0.1:6379 or \"[::1]:6379\""
+// splitAddress returns the host, or what is wrong with host and port; the
+// hint ends what it says.
+func splitAddress(address, hint string) (host, fault string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil && !strings.HasSuffix(address, "]") && strings.Count(address, ":") > 1 {
 		return "", "is an IPv6 address without brackets; " + hint
@@ -210,38 +164,4 @@ func isLoopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
-}
-
-// checkFiles looks at the secrets and files that the configuration names.
-func checkFiles(c *Config, d *document) {
-	check := func(field string, s Secret) {
-		if !s.Set() {
-			return
-		}
-		if _, err := s.Read(); err != nil {
-			d.fault(field, "%v", err)
-		}
-	}
-	readable := func(field, path string) {
-		f, err := os.Open(path)
-		if err != nil {
-			d.fault(field, "%v; name a PEM file that this user can read", err)
-			return
-		}
-		f.Close()
-	}
-	if c.Issuer.Step != nil {
-		check("issuer.step.password_file", c.Issuer.Step.Password)
-	}
-	for i, s := range c.Servers {
-		field := fmt.Sprintf("servers[%d]", i)
-		check(field+".password_file", s.Password)
-		check(field+".client_key", s.ClientKey)
-		if s.ClientCert != "" {
-			readable(field+".client_cert", s.ClientCert)
-		}
-	}
-	if c.Roots.File != "" {
-		readable("roots.file", c.Roots.File)
-	}
 }
