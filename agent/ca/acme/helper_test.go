@@ -1,0 +1,275 @@
+package acme
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/cmd/redis-cert-ca/authority"
+)
+
+// TestMain ends the step-ca that the tests share.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "acme-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	sharedDir = dir
+	code := m.Run()
+	if stop != nil {
+		stop()
+	}
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+var (
+	sharedDir string
+	stop      func()
+	shared    = sync.OnceValues(startStepCA)
+)
+
+// stepCA is redis-cert-ca's authority, a whole step-ca in process. One serves
+// all tests: to decrypt its keys takes a second of CPU. Each test has names of
+// its own, which resolve to an address of its own.
+type stepCA struct {
+	*authority.Running
+	httpPort, tlsPort int
+	names             *nameserver
+}
+
+func startStepCA() (*stepCA, error) {
+	t := &sharedTB{}
+	s := &stepCA{names: newNameserver(t, "internal", "127.0.0.1")}
+	// Addresses are the tests' own, ports are not: take one that is free on
+	// an address that nobody else uses.
+	host := freshHost(t)
+	s.httpPort, s.tlsPort = freePort(t, host), freePort(t, host)
+	info, err := authority.Init(authority.InitOptions{Dir: filepath.Join(sharedDir, "ca"), DNS: []string{"127.0.0.1"}, Address: "127.0.0.1:0", ACME: true})
+	if err != nil {
+		return nil, err
+	}
+	s.Running, err = authority.Start(info.Dir, authority.RunOptions{
+		ACMEHTTPPort: s.httpPort, ACMETLSPort: s.tlsPort, ACMEResolver: s.names.addr,
+	})
+	stop = func() {
+		if s.Running != nil {
+			s.Close()
+		}
+		t.end()
+	}
+	return s, err
+}
+
+// sharedTB stands in for a test where something outlives each of them.
+type sharedTB struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (*sharedTB) Helper()            {}
+func (s *sharedTB) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+func (*sharedTB) Fatal(args ...any)  { panic(fmt.Sprint(args...)) }
+func (*sharedTB) Error(args ...any)  { fmt.Fprintln(os.Stderr, args...) }
+func (s *sharedTB) end() {
+	for _, f := range s.cleanups {
+		f()
+	}
+}
+
+func useStepCA(t *testing.T) *stepCA {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// claim makes name resolve to an address that is this test's alone, and returns
+// the address.
+func (s *stepCA) claim(t *testing.T, names ...string) string {
+	t.Helper()
+	host := freshHost(t)
+	for _, n := range names {
+		s.names.add(t, n+". 1 IN A "+host)
+	}
+	return host
+}
+
+func (s *stepCA) options(t *testing.T, how Challenge) Options {
+	return Options{
+		URL: s.ACMEDirectory, Roots: []*x509.Certificate{s.RootCertificate}, Challenge: how,
+		AccountKeyFile: filepath.Join(t.TempDir(), "account.key"),
+		Timeout:        10 * time.Second, Patience: 20 * time.Second,
+		Warn: func(msg string) { t.Log("warn: " + msg) },
+	}
+}
+
+// at is host:port.
+func at(host string, port int) string { return net.JoinHostPort(host, fmt.Sprint(port)) }
+
+func issue(t testing.TB, c *Client, r ca.Request) ca.Issued {
+	t.Helper()
+	got, err := c.Issue(t.Context(), fill(r))
+	if err != nil {
+		t.Fatalf("issue: %v", err)
+	}
+	return got
+}
+
+// fill completes a request with what most tests want.
+func fill(r ca.Request) ca.Request {
+	if r.Names == nil {
+		r.Names = []string{"redis1.internal"}
+	}
+	if r.KeyType == "" {
+		r.KeyType = cert.P256
+	}
+	if r.Now.IsZero() {
+		r.Now = time.Now()
+	}
+	return r
+}
+
+// refused is for requests that must fail. It checks what holds for every error:
+// a type, one line, no secret.
+func refused(t testing.TB, c *Client, r ca.Request) *Error {
+	t.Helper()
+	got, err := c.Issue(t.Context(), fill(r))
+	if err == nil {
+		t.Fatalf("issued by %s, want an error", got.Issuer)
+	}
+	return checked(t, c, err)
+}
+
+func checked(t testing.TB, c *Client, err error) *Error {
+	t.Helper()
+	e, ok := err.(*Error)
+	if !ok {
+		t.Fatalf("error of type %T, want *Error: %v", err, err)
+	}
+	text := e.Error()
+	if strings.ContainsAny(text, "\n\r\x1b") || len([]rune(text)) > 1500 {
+		t.Errorf("not one line: %q", text)
+	}
+	if eab := c.opts.EAB; eab != nil && eab.Key != nil {
+		if key, err := eab.Key(); err == nil && len(key) > 0 && strings.Contains(text, string(key)) {
+			t.Errorf("the HMAC key shows: %s", text)
+		}
+	}
+	return e
+}
+
+// says checks that an error tells all of words.
+func says(t testing.TB, err error, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error without %q: %v", w, err)
+		}
+	}
+	t.Log(err)
+}
+
+// good checks an answer as the agent does before it touches disk.
+func good(t testing.TB, i ca.Issued, names []string, kt cert.KeyType) *cert.Pair {
+	t.Helper()
+	if i.Method != Method || !strings.HasPrefix(i.Issuer, "acme 127.0.0.1:") {
+		t.Errorf("issued by %q (%s)", i.Issuer, i.Method)
+	}
+	p, err := cert.New(i.Chain, i.Key, i.Roots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	need := cert.Need{Names: names, KeyType: kt, Roots: cert.Pool(i.Roots)}
+	if err := need.Check(p, time.Now()); err != nil {
+		t.Error(err)
+	}
+	if p.Chain[len(p.Chain)-1].IsCA && selfSigned(p.Chain[len(p.Chain)-1]) {
+		t.Error("the chain has a root in it")
+	}
+	return p
+}
+
+// closed checks that nobody listens at addr.
+func closed(t testing.TB, addr string) {
+	t.Helper()
+	if conn, err := net.DialTimeout("tcp", addr, 5*time.Second); err == nil {
+		conn.Close()
+		t.Errorf("%s is still open", addr)
+	}
+}
+
+// serveTLS starts an HTTPS server on 127.0.0.1 and returns the root of its
+// certificate.
+func serveTLS(t testing.TB, h http.Handler) (*httptest.Server, *x509.Certificate) {
+	t.Helper()
+	root, chain := newServerChain(t)
+	srv := httptest.NewUnstartedServer(h)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{chain}}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what some tests want
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv, root
+}
+
+// newServerChain makes a root and a certificate of it for 127.0.0.1.
+func newServerChain(t testing.TB) (*x509.Certificate, tls.Certificate) {
+	t.Helper()
+	rootKey, leafKey := newECKey(t), newECKey(t)
+	rootTemplate := &x509.Certificate{
+		Subject:   pkix.Name{CommonName: "Front Root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	root := sign(t, rootTemplate, rootTemplate, rootKey, rootKey)
+	leaf := sign(t, &x509.Certificate{
+		Subject:   pkix.Name{CommonName: "front"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, root, leafKey, rootKey)
+	return root, tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}
+}
+
+func sign(t testing.TB, template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, of.Public(), by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newECKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
