@@ -71,6 +71,9 @@ func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
 // one, copies of what is nowhere else are kept in Dir/found. A path that cannot be replaced is an error that names it, before
 // anything has changed.
 func (s *Store) Link() error {
+	if s.paths == [3]string{} {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, err := s.look()
