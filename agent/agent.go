@@ -33,6 +33,12 @@ type Issuer interface {
 	Issue(ctx context.Context, r ca.Request) (ca.Issued, error)
 }
 
+// An Authority is an Issuer and what people call it.
+type Authority struct {
+	report.CA // kind and address
+	Issuer
+}
+
 // A Redis is one redis-server that loads the pair.
 type Redis interface {
 	// Served shows what a fresh handshake presents, verified or not.
@@ -57,9 +63,9 @@ type Options struct {
 	Instance string // the name of this certificate among the host's
 	Version  string // of this program
 
-	Store   *pair.Store
-	Issuer  Issuer
-	Servers []Server
+	Store       *pair.Store
+	Authorities []Authority // asked in order: the next one when one fails
+	Servers     []Server
 
 	Names      []string
 	KeyType    cert.KeyType
@@ -71,7 +77,6 @@ type Options struct {
 
 	Successor bool // another agent ran in this process before: systemd has been told READY
 
-	CA     report.CA // what the authority is, for the board
 	Log    *slog.Logger
 	Board  *report.Board
 	Notify report.Notifier
@@ -108,7 +113,8 @@ type Agent struct {
 	held      bool            // the clock holds back a certificate, and that was logged
 	ready     bool            // systemd was told READY
 	last      *report.Failure // the last failure of a step
-	ca        report.CA       // how the authority did
+	cas       []report.CA     // how the authorities did
+	quiet     []time.Time     // until when each of them wants to be left alone
 	rotations int             // certificates that every server proved, since the start
 }
 
@@ -124,11 +130,15 @@ type memory struct {
 
 // New returns an agent that has not looked yet.
 func New(o Options) *Agent {
-	return &Agent{
+	a := &Agent{
 		Options:  o,
 		requests: make(chan request),
 		servers:  make([]memory, len(o.Servers)),
-		ca:       o.CA,
+		quiet:    make([]time.Time, len(o.Authorities)),
 		ready:    o.Successor,
 	}
+	for _, authority := range o.Authorities {
+		a.cas = append(a.cas, authority.CA)
+	}
+	return a
 }

@@ -158,10 +158,10 @@ func TestExpiredPreviousIsNoWayBack(t *testing.T) {
 	})
 }
 
-type retryAfter struct{ time.Duration }
+type later struct{ time.Duration }
 
-func (retryAfter) Error() string               { return "503" }
-func (e retryAfter) RetryAfter() time.Duration { return e.Duration }
+func (later) Error() string               { return "503" }
+func (e later) RetryAfter() time.Duration { return e.Duration }
 
 // TestCADownPastExpiry: the agent keeps asking, not too often, and recovers.
 func TestCADownPastExpiry(t *testing.T) {
@@ -195,7 +195,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, dir, 1)
-		w.ca.err = retryAfter{3 * time.Hour}
+		w.ca.err = later{3 * time.Hour}
 		w.run()
 		defer w.stop()
 		time.Sleep(179 * time.Minute)

@@ -240,7 +240,7 @@ func (w *world) open(dir string, change ...func(*Options)) {
 		w.t.Fatal(err)
 	}
 	o := Options{
-		Store: w.store, Issuer: w.ca, Names: []string{"redis.internal", "127.0.0.1"}, KeyType: cert.P256,
+		Store: w.store, Authorities: []Authority{{Issuer: w.ca}}, Names: []string{"redis.internal", "127.0.0.1"}, KeyType: cert.P256,
 		Policy: plan.Policy{Jitter: 0.05},
 		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)), Board: new(report.Board),
 		Clock: func(time.Time) (time.Time, error) { return time.Time{}, nil },

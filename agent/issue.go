@@ -56,17 +56,38 @@ func (a *Agent) obtain(ctx context.Context, see sight, step plan.Step) (*candida
 		return c, nil
 	}
 	a.unsaved = nil
-	r := ca.Request{Names: a.Names, KeyType: a.KeyType, ReuseKey: a.ReuseKey, Fresh: step.Fresh, Now: see.now}
+	r := ca.Request{Names: a.Names, KeyType: a.KeyType, ReuseKey: a.ReuseKey, Fresh: step.Fresh, Now: see.now, Roots: see.named()}
+	// An authority that fails on renewals alone must not let the certificate end.
+	r.Fresh = r.Fresh || a.issuing.Failed%4 == 3
 	if g := see.newest; g != nil {
 		r.Current = g.Pair
-		r.Fresh = r.Fresh || adopted(g) // it may be from anywhere
+		r.Fresh = r.Fresh || g.Origin.Adopted() // it may be from anywhere
 	}
-	issued, err := a.Issuer.Issue(ctx, r)
+	var errs []error
+	for i := range a.Authorities {
+		c, err := a.ask(ctx, i, r, see)
+		if err == nil || ctx.Err() != nil {
+			return c, err
+		}
+		errs = append(errs, err)
+	}
+	return nil, unanimous(errs)
+}
+
+// ask gets a pair from authority i and holds it against the gate. One that
+// wants to be left alone is left alone, unless a person asks.
+func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candidate, error) {
+	if wait := a.quiet[i].Sub(see.now); wait > 0 && !a.asked {
+		return nil, &patience{fmt.Errorf("%s wants to be left alone until %s", a.cas[i].URL, report.Time(a.quiet[i])), wait}
+	}
+	issued, err := a.Authorities[i].Issue(ctx, r)
+	a.Notify.Watchdog()
 	if err != nil {
-		a.ca.LastError = &report.Failure{Text: err.Error(), At: now()}
+		a.cas[i].LastError = &report.Failure{Text: err.Error(), At: now()}
+		a.quiet[i] = now().Add(retryAfter(err))
 		return nil, err
 	}
-	a.ca.LastSuccess, a.ca.LastError = now(), nil
+	a.cas[i].LastSuccess, a.cas[i].LastError = now(), nil
 	p, err := cert.New(issued.Chain, issued.Key, a.bundle(issued.Roots, see))
 	if err == nil {
 		err = a.need(see, cert.Merge(issued.Roots, a.Roots)).Check(p, now())
@@ -76,7 +97,11 @@ func (a *Agent) obtain(ctx context.Context, see sight, step plan.Step) (*candida
 		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
 		return nil, err
 	}
-	return &candidate{pair: p, origin: pair.Origin{Issuer: issued.Issuer, Method: issued.Method, Names: a.Names, Time: now()}}, nil
+	o := pair.Origin{Issuer: issued.Issuer, Method: issued.Method, Names: a.Names, Time: now()}
+	for _, root := range issued.Roots {
+		o.Roots = append(o.Roots, cert.FingerprintOf(root).String())
+	}
+	return &candidate{pair: p, origin: o}, nil
 }
 
 // save puts c on disk, or keeps it for the next attempt.
@@ -131,10 +156,33 @@ func (a *Agent) bundle(roots []*x509.Certificate, see sight) []*x509.Certificate
 
 // failed counts one more failure and keeps what the other side asked for.
 func failed(a plan.Attempts, err error) plan.Attempts {
-	a.Failed, a.Last, a.After = a.Failed+1, now(), 0
-	var patience interface{ RetryAfter() time.Duration }
-	if errors.As(err, &patience) {
-		a.After = patience.RetryAfter()
+	return plan.Attempts{Failed: a.Failed + 1, Last: now(), After: retryAfter(err)}
+}
+
+// retryAfter returns how long the other side of a failure wants to be left
+// alone; zero when it did not say.
+func retryAfter(err error) time.Duration {
+	var p interface{ RetryAfter() time.Duration }
+	if errors.As(err, &p) {
+		return p.RetryAfter()
 	}
-	return a
+	return 0
+}
+
+// patience is an error with what is left of a Retry-After.
+type patience struct {
+	error
+	left time.Duration
+}
+
+func (p *patience) RetryAfter() time.Duration { return p.left }
+
+// unanimous joins what all authorities said. The next attempt is worth while
+// when the first of them wants to be asked again.
+func unanimous(errs []error) error {
+	first := retryAfter(errs[0])
+	for _, err := range errs[1:] {
+		first = min(first, retryAfter(err))
+	}
+	return &patience{together(errs...), first}
 }

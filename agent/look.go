@@ -97,7 +97,7 @@ func (a *Agent) recognise(ctx context.Context, see sight, i int, trust reload.Tr
 func (a *Agent) fits(see sight) error {
 	g := see.newest
 	need := a.need(see, g.Pair.CA)
-	if adopted(g) {
+	if g.Origin.Adopted() {
 		need.KeyType = "" // another hand may choose; it counts at the next renewal
 	} else if len(g.Origin.Names) > 0 && !sameNames(g.Origin.Names, a.Names) {
 		return errors.New("the configured names changed")
@@ -108,8 +108,23 @@ func (a *Agent) fits(see sight) error {
 	return need.Check(g.Pair, within(g.Pair.Chain, see.now))
 }
 
-// adopted reports whether another hand made g.
-func adopted(g *pair.Generation) bool { return g.Origin.Method == pair.Adopted }
+// named returns the roots that authorities named with the pairs on disk. What
+// another hand put into ca.crt is for redis to trust; it does not vouch for an
+// authority.
+func (see sight) named() []*x509.Certificate {
+	var roots []*x509.Certificate
+	for _, g := range see.disk.All {
+		if g.Err != nil {
+			continue
+		}
+		for _, c := range g.Pair.CA {
+			if slices.Contains(g.Origin.Roots, cert.FingerprintOf(c).String()) {
+				roots = append(roots, c)
+			}
+		}
+	}
+	return cert.Merge(roots)
+}
 
 // within returns the time nearest to t at which the whole chain is valid, so
 // that a check at it does not speak of expiry. At the issue it is t itself, so
@@ -148,7 +163,7 @@ func sameNames(a, b []string) bool {
 // clock returns why the time cannot be believed. A certificate of our own that
 // is not valid yet says so as clearly as the kernel does.
 func (a *Agent) clock(see sight) (time.Time, error) {
-	if g := see.newest; g != nil && !adopted(g) && see.now.Before(g.Pair.Leaf().NotBefore) {
+	if g := see.newest; g != nil && !g.Origin.Adopted() && see.now.Before(g.Pair.Leaf().NotBefore) {
 		return g.Pair.Leaf().NotBefore, fmt.Errorf("it says %s, before the certificate on disk began", see.now.UTC().Format(time.RFC3339))
 	}
 	return a.Clock(see.now)

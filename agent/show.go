@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func (a *Agent) tellClock(ctx context.Context, see sight, step plan.Step) {
 func (a *Agent) status(see sight, step plan.Step) report.Status {
 	s := report.Status{
 		Instance: a.Instance, Version: a.Version, PID: os.Getpid(), Now: see.now,
-		CA: a.ca, Rotations: a.rotations,
+		CAs: slices.Clone(a.cas), Rotations: a.rotations,
 		Next: report.Next{Action: action(step), At: step.At, Why: step.Why},
 	}
 	if g := see.disk.Current; g != nil && g.Err == nil {
@@ -77,7 +78,7 @@ func action(step plan.Step) string {
 // Describe describes a pair on disk.
 func Describe(g *pair.Generation) *report.Pair {
 	p := report.PairOf(g.Pair.Leaf())
-	p.Method, p.IssuedAt, p.Generation = g.Origin.Method, g.Origin.Time, g.ID
+	p.By, p.Method, p.IssuedAt, p.Generation = g.Origin.Issuer, g.Origin.Method, g.Origin.Time, g.ID
 	p.KeyType = string(cert.KeyTypeOf(g.Pair.Leaf().PublicKey))
 	return p
 }

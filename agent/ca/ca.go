@@ -18,6 +18,10 @@ type Request struct {
 	ReuseKey bool         // keep the key of Current when it is of KeyType
 	Fresh    bool         // Current is not to be renewed but replaced: its names or its key type will not do
 	Now      time.Time    // decides whether Current has expired
+
+	// Roots are what this authority named as its roots before. They carry its
+	// client over a rotation of the root that it was configured with.
+	Roots []*x509.Certificate
 }
 
 // Issued is what a certificate authority gave, unchecked: the gate comes later.

@@ -20,6 +20,7 @@ type record struct {
 	Issuer string    `json:"issuer"`
 	Method string    `json:"method"`
 	Names  []string  `json:"names,omitempty"`
+	Roots  []string  `json:"roots,omitempty"`
 	Time   time.Time `json:"time"`
 	Leaf   string    `json:"leaf_sha256"`         // of the leaf's DER
 	Chain  string    `json:"chain_sha256"`        // of the chain's certificates, DER, in order
@@ -28,7 +29,7 @@ type record struct {
 
 func newRecord(p *cert.Pair, o Origin) record {
 	return record{
-		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Time: o.Time.UTC(),
+		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Roots: o.Roots, Time: o.Time.UTC(),
 		Leaf: p.Fingerprint().String(), Chain: digest(p.Chain), CA: digest(p.CA),
 	}
 }
@@ -56,7 +57,7 @@ func parseRecord(text []byte) (record, error) {
 }
 
 func (r record) origin() Origin {
-	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Time: r.Time}
+	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Roots: r.Roots, Time: r.Time}
 }
 
 // leaf returns the fingerprint that parseRecord has checked.

@@ -43,6 +43,7 @@ type Origin struct {
 	Issuer string    // the CA's name or URL
 	Method string    // sign, rekey, renew, renew-token, or Adopted
 	Names  []string  // the names that were asked for; nil when another hand made it
+	Roots  []string  // fingerprints of the roots that the CA named, which are in the pair's CA
 	Time   time.Time // when the agent got it
 }
 

@@ -11,7 +11,14 @@ import "time"
 // that backdates a short certificate makes that so, and so does an intermediate
 // near its end: the CA had no better one to give, and a renewal at once would
 // bring the same again.
+//
+// A window that the authority suggests comes first: this host's place in it is
+// as stable as its jitter. Two-thirds remain the backstop for a window that
+// ends after the pair does.
 func Due(p Pair, policy Policy) time.Time {
+	if w := p.Window; !w.NotAfter.IsZero() && w.NotAfter.Before(p.end()) {
+		return w.NotBefore.Add(time.Duration(p.Spread * float64(w.NotAfter.Sub(w.NotBefore))))
+	}
 	var due time.Time
 	for _, w := range p.Chain {
 		start := w.NotBefore

@@ -26,6 +26,8 @@ type Facts struct {
 	Issue   Attempts // failed attempts to get a certificate since the last success
 	Asked   bool     // a person asked for a new certificate
 	Unsaved bool     // one was issued that the disk did not take
+
+	Suggest time.Time // when to ask the authority for its renewal window; zero means never
 }
 
 // A Pair is what the plan needs to know of a certificate chain on disk.
@@ -35,9 +37,14 @@ type Pair struct {
 	Since  time.Time // when the pair was issued or taken in; zero when unknown
 	Unfit  string    // why it does not satisfy the configuration any more; empty when it does
 	Spread float64   // in [0,1), the same for the same key: where in the jitter this host lies
+
+	// Window is when the authority wants the certificate renewed (RFC 9773);
+	// zero when it has not said.
+	Window Window
 }
 
-// A Window is the validity of one certificate.
+// A Window is a time from and to: the validity of a certificate, or when to
+// renew it.
 type Window struct{ NotBefore, NotAfter time.Time }
 
 // A Server is one redis-server as its last handshake showed it.
@@ -65,6 +72,7 @@ type Action int
 const (
 	Wait  Action = iota // nothing until Step.At or a hint
 	Adopt               // take in the pair that another hand put there
+	Ask                 // ask the authority when it wants the newest pair renewed
 	Issue               // get a new certificate
 	Load                // make servers load the newest pair, and prove it
 )
@@ -73,6 +81,8 @@ func (a Action) String() string {
 	switch a {
 	case Adopt:
 		return "adopt"
+	case Ask:
+		return "ask"
 	case Issue:
 		return "issue"
 	case Load:
@@ -93,7 +103,7 @@ type Step struct {
 
 // Next returns the step to take at the time now.
 func Next(now time.Time, f Facts, p Policy) Step {
-	var again time.Time // when to try once more to take in another hand's pair
+	var again time.Time // when to look again for another reason than the certificate's
 	if f.Foreign {
 		again = f.Adopt.retry(now, f.Newest, loading)
 		if !now.Before(again) {
@@ -107,12 +117,18 @@ func Next(now time.Time, f Facts, p Policy) Step {
 	if s.Do == Issue {
 		return s
 	}
+	if !f.Suggest.IsZero() && f.Newest != nil && f.Clock == nil {
+		if !now.Before(f.Suggest) {
+			return Step{Do: Ask, Why: "the authority's renewal window is to be read again", Due: s.Due}
+		}
+		again = sooner(again, f.Suggest)
+	}
 	if l := load(now, f); l.Do == Load || earlier(l.At, s.At) {
 		l.Due = s.Due
 		s = l
 	}
-	if s.Do == Wait && earlier(again, s.At) {
-		s.At = again
+	if s.Do == Wait {
+		s.At = sooner(again, s.At)
 	}
 	return s
 }
@@ -175,6 +191,14 @@ func load(now time.Time, f Facts) Step {
 		return Step{Why: "next attempt to load the certificate", At: at}
 	}
 	return s
+}
+
+// sooner returns the earlier of two times; zero is never.
+func sooner(a, b time.Time) time.Time {
+	if earlier(a, b) {
+		return a
+	}
+	return b
 }
 
 // earlier reports whether a is a time and comes before b; zero is never.

@@ -78,12 +78,16 @@ func (s Status) validity(p *page, c *Pair) string {
 }
 
 func (s Status) writeCA(p *page) {
-	p.row("authority", fmt.Sprintf("%s (%s)", s.CA.URL, s.CA.Kind))
-	if !s.CA.LastSuccess.IsZero() {
-		p.row("", "last issued "+ago(s.Now, s.CA.LastSuccess))
-	}
-	if e := s.CA.LastError; e != nil {
-		p.row("", p.paint("failed "+ago(s.Now, e.At), false, false)+": "+oneLine(e.Text))
+	label := "authority"
+	for _, ca := range s.CAs {
+		p.row(label, fmt.Sprintf("%s (%s)", ca.URL, ca.Kind))
+		if !ca.LastSuccess.IsZero() {
+			p.row("", "last issued "+ago(s.Now, ca.LastSuccess))
+		}
+		if e := ca.LastError; e != nil {
+			p.row("", p.paint("failed "+ago(s.Now, e.At), false, false)+": "+oneLine(e.Text))
+		}
+		label = ""
 	}
 }
 

@@ -21,7 +21,7 @@ type Status struct {
 	Pair    *Pair `json:"pair"`              // what a server that starts now loads; null when there is none
 	Pending *Pair `json:"pending,omitempty"` // a newer one that no server is proven to serve yet
 
-	CA        CA       `json:"ca"`
+	CAs       []CA     `json:"cas"` // in the order in which they are asked
 	Servers   []Server `json:"servers"`
 	Next      Next     `json:"next"`
 	LastError *Failure `json:"last_error,omitempty"` // until what failed has succeeded
@@ -33,7 +33,8 @@ type Status struct {
 type Pair struct {
 	Serial      string    `json:"serial"` // hex
 	Names       []string  `json:"names"`
-	Issuer      string    `json:"issuer"` // the issuer's distinguished name
+	Issuer      string    `json:"issuer"`       // the issuer's distinguished name
+	By          string    `json:"by,omitempty"` // which of the authorities gave it
 	Method      string    `json:"method,omitempty"`
 	NotBefore   time.Time `json:"not_before"`
 	NotAfter    time.Time `json:"not_after"`

@@ -33,7 +33,7 @@ func healthy() Status {
 			NotBefore: notAfter.Add(-24 * time.Hour), NotAfter: notAfter, IssuedAt: notAfter.Add(-24 * time.Hour),
 			KeyType: "ec-p256", Fingerprint: strings.Repeat("0d7d3834", 8), Generation: 7,
 		},
-		CA: CA{Kind: "step", URL: "https://ca.internal:9000", LastSuccess: notAfter.Add(-24 * time.Hour)},
+		CAs: []CA{{Kind: "step", URL: "https://ca.internal:9000", LastSuccess: notAfter.Add(-24 * time.Hour)}},
 		Servers: []Server{
 			{Address: "127.0.0.1:6379", State: Proven, Since: notAfter.Add(-24 * time.Hour), ServedSerial: "7e22b7814f5a9b0c1d2e3f4a5b6c7d8e", ServedNotAfter: notAfter},
 			{Address: "[::1]:6380", State: Proven, ServedSerial: "7e22b7814f5a9b0c1d2e3f4a5b6c7d8e", ServedNotAfter: notAfter},
@@ -50,7 +50,7 @@ func troubled() Status {
 	s.Degraded = true
 	s.Pair.NotAfter = noon.Add(30 * time.Minute)
 	s.Pending = &Pair{Serial: "aa11bb22cc33dd44", NotAfter: notAfter, NotBefore: noon.Add(-time.Minute)}
-	s.CA.LastError = &Failure{Text: "sign: 503 Service Unavailable\nplease wait", At: noon.Add(-90 * time.Second)}
+	s.CAs[0].LastError = &Failure{Text: "sign: 503 Service Unavailable\nplease wait", At: noon.Add(-90 * time.Second)}
 	s.Servers = []Server{
 		{Address: "127.0.0.1:6379", State: Stale, ServedSerial: "5a9b0c1d2e3f4a5b", ServedNotAfter: noon.Add(-27 * time.Hour)},
 		{Address: "127.0.0.1:6380", State: Unreachable, Error: "dial tcp 127.0.0.1:6380: connect: connection refused"},
@@ -70,7 +70,7 @@ func states() map[string]Status {
 	future.Pair.NotBefore = noon.Add(time.Hour)
 	return map[string]Status{
 		"healthy": healthy(), "troubled": troubled(), "expired": expired, "future": future,
-		"none": {Instance: "cache", Version: "1.0.0", PID: 1, Now: noon, CA: CA{Kind: "step", URL: "https://ca"}, Servers: []Server{{Address: "127.0.0.1:6379", State: Unknown}}, Degraded: true},
+		"none": {Instance: "cache", Version: "1.0.0", PID: 1, Now: noon, CAs: []CA{{Kind: "step", URL: "https://ca"}}, Servers: []Server{{Address: "127.0.0.1:6379", State: Unknown}}, Degraded: true},
 	}
 }
 

@@ -73,12 +73,20 @@ func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, e
 	return report.OutcomeOf(before, d.board.Get()), err
 }
 
-// warnings passes on what is no error: of a command that ends, the error is its
-// last line.
+// warnings passes on what is no error: that is the last line of a command that
+// fails.
 type warnings struct{ slog.Handler }
 
-func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
-	return level < slog.LevelError && w.Handler.Enabled(ctx, level)
+func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+	failed := r.Level >= slog.LevelError
+	r.Attrs(func(a slog.Attr) bool {
+		failed = failed || a.Key == report.KeyError
+		return !failed
+	})
+	if failed {
+		return nil
+	}
+	return w.Handler.Handle(ctx, r)
 }
 
 func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -154,18 +162,16 @@ func diskStatus(c *config.Config) (report.Status, error) {
 	}
 	s := report.Status{
 		Instance: c.Instance, Version: releaseVersion(), Now: time.Now().UTC(),
-		CA: issuerOf(c), Degraded: true,
+		Degraded: true,
 	}
 	if g := disk.Current; g != nil && g.Err == nil {
 		s.Pair = agent.Describe(g)
+	}
+	for _, i := range c.Issuers {
+		s.CAs = append(s.CAs, describe(i))
 	}
 	for _, server := range c.Servers {
 		s.Servers = append(s.Servers, report.Server{Address: server.Address, State: report.Unknown})
 	}
 	return s, nil
-}
-
-// issuerOf describes the certificate authority of c.
-func issuerOf(c *config.Config) report.CA {
-	return report.CA{Kind: "step", URL: c.Issuers[0].Step.URL}
 }

@@ -42,13 +42,8 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 	if err != nil {
 		return nil, err
 	}
-	disk, err := store.Load()
-	if err != nil {
-		return nil, err
-	}
 	o := agent.Options{
 		Store:      store,
-		Issuer:     issuer(c, disk),
 		Names:      c.Names,
 		KeyType:    cert.KeyType(c.Key.Type),
 		ReuseKey:   c.Key.Reuse,
@@ -62,8 +57,10 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 		Clock:      agent.KernelClock(c.ClockWait),
 		Instance:   c.Instance,
 		Version:    releaseVersion(),
-		CA:         issuerOf(c),
 		Successor:  h.successors,
+	}
+	for _, i := range c.Issuers {
+		o.Authorities = append(o.Authorities, authorityOf(i, roots))
 	}
 	for _, s := range c.Servers {
 		o.Servers = append(o.Servers, h.server(s))
@@ -71,18 +68,18 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 	return agent.New(o), nil
 }
 
-// issuer returns the certificate authority of c. The roots on disk carry its
-// client over a rotation of the authority's root.
-func issuer(c *config.Config, disk pair.State) agent.Issuer {
-	s := c.Issuers[0].Step
-	o := step.Options{
+// authorityOf returns the certificate authority that i describes.
+func authorityOf(i config.Issuer, roots []*x509.Certificate) agent.Authority {
+	s := i.Step
+	return agent.Authority{CA: describe(i), Issuer: step.New(step.Options{
 		URL: s.URL, Fingerprint: s.Fingerprint, Provisioner: s.Provisioner, Password: s.Password.Read,
-		Lifetime: s.Lifetime, Timeout: s.Timeout,
-	}
-	if disk.Current != nil && disk.Current.Err == nil {
-		o.Roots = disk.Current.Pair.CA
-	}
-	return step.New(o)
+		Lifetime: s.Lifetime, Timeout: s.Timeout, Roots: roots,
+	})}
+}
+
+// describe says for people what i is.
+func describe(i config.Issuer) report.CA {
+	return report.CA{Kind: "step", URL: i.Step.URL}
 }
 
 func usage(usages []string) agent.Usage {

@@ -206,7 +206,7 @@ func TestContract(t *testing.T) {
 func TestTokenContract(t *testing.T) {
 	real := startCA(t, nil)
 	c := New(real.options())
-	tr, err := c.trust(context.Background())
+	tr, err := c.trust(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

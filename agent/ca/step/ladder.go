@@ -42,7 +42,7 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	if len(r.Names) == 0 {
 		return ca.Issued{}, c.fault("issue", errors.New("no names are configured"))
 	}
-	t, err := c.trust(ctx)
+	t, err := c.trust(ctx, r.Roots)
 	if err != nil {
 		return ca.Issued{}, err
 	}

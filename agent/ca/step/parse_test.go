@@ -229,7 +229,7 @@ func sealed(t *testing.T, password, kid string) string {
 
 // signerForTest does what the sign rung does before it signs.
 func (c *Client) signerForTest() (signer, error) {
-	tr, err := c.trust(context.Background())
+	tr, err := c.trust(context.Background(), nil)
 	if err != nil {
 		return signer{}, err
 	}

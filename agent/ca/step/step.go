@@ -26,8 +26,6 @@ import (
 	"sync"
 	"time"
 
-	"redis-cert-agent/agent/cert"
-
 	"go.step.sm/crypto/jose"
 )
 
@@ -52,8 +50,7 @@ type Options struct {
 	Lifetime time.Duration
 	// Timeout bounds one request, from the dial to the last byte.
 	Timeout time.Duration
-	// Roots are trusted beside the pinned one. Those on disk, from an earlier
-	// issue, carry the client over a rotation of the CA's root.
+	// Roots are trusted beside the pinned one and those of each request.
 	Roots []*x509.Certificate
 }
 
@@ -91,11 +88,6 @@ func New(o Options) *Client {
 	}
 	if c.pin, c.bad = parseFingerprint(o.Fingerprint); c.bad != nil {
 		return c
-	}
-	for _, r := range o.Roots {
-		if cert.FingerprintOf(r).String() == c.pin {
-			c.pinned = r
-		}
 	}
 	return c
 }

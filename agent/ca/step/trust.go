@@ -19,16 +19,21 @@ type trust struct {
 	err     *Error // why the pinned root is not in pool
 }
 
-// trust collects the roots: the pinned one, from disk or from the CA, and those
-// that were known before. A CA that no longer offers the pinned root is still
+// trust collects the roots: the pinned one, known or from the CA, and those that
+// were configured or named before. A CA that no longer offers the pinned root is still
 // believed when its certificate chains to one of the others: that is what a
 // root rotation looks like from here.
-func (c *Client) trust(ctx context.Context) (trust, error) {
-	known := c.opts.Roots
+func (c *Client) trust(ctx context.Context, named []*x509.Certificate) (trust, error) {
+	known := cert.Merge(c.opts.Roots, named)
 	var t trust
 	c.mu.Lock()
 	pinned := c.pinned
 	c.mu.Unlock()
+	for _, r := range known {
+		if cert.FingerprintOf(r).String() == c.pin {
+			pinned = r
+		}
+	}
 	if pinned == nil {
 		root, err := c.bootstrap(ctx)
 		if err != nil {
