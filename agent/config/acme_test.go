@@ -154,6 +154,8 @@ func TestOneFaultACME(t *testing.T) {
 		acme("contact: [a@b.c, 'Ops <o@b.c>']"):                       `issuer.acme.contact[1]: "Ops <o@b.c>" is not a mail address`,
 		acme("contact: ['a@b.c,d@b.c']"):                              `is not a mail address`,
 		acme("contact: ['mailto:a@b.c?to=d@b.c']"):                    `is not a mail address`,
+		acme("contact: ['a?b@b.c']"):                                  `is not a mail address`,
+		acme("contact: ['a%2Cb@b.c']"):                                `is not a mail address`,
 		acme("contact: ['tel:+12025551212']"):                         `is not a mail address`,
 		acme("contact: ['a@[127.0.0.1]']"):                            `is not a mail address`,
 		acme("contact: ['ä@b.c']"):                                    `is not a mail address`,

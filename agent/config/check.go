@@ -97,14 +97,14 @@ func accountKeyFault(path string) error {
 // only asks CAs to hand out base64url.
 func eabFault(data []byte) error {
 	text := strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(string(data)), "=")
-	if _, err := base64.RawURLEncoding.DecodeString(text); err != nil {
+	if raw, err := base64.RawURLEncoding.Strict().DecodeString(text); err != nil || len(raw) == 0 {
 		return errors.New("this secret is not base64url; put the HMAC key there alone, as the CA gave it")
 	}
 	return nil
 }
 
 func tsigFault(data []byte) error {
-	if _, err := base64.StdEncoding.DecodeString(string(data)); err != nil {
+	if raw, err := base64.StdEncoding.DecodeString(string(data)); err != nil || len(raw) == 0 {
 		return errors.New("this secret is not base64; put it there alone, as it stands between the quotes in the output of tsig-keygen")
 	}
 	return nil
