@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,12 +26,24 @@ func (s *Store) mkdir(path string) error {
 
 // publish lets the group into a directory.
 func (s *Store) publish(path string) error {
-	if s.dirUID != -1 || s.gid != -1 {
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	if !owned(fi, s.dirUID, s.gid) {
 		if err := os.Lchown(path, s.dirUID, s.gid); err != nil {
 			return err
 		}
 	}
 	return os.Chmod(path, 0o750)
+}
+
+// owned tells whether a file belongs to the user and group already; -1 is any.
+// The unit's sandbox has no chown(2): what a service in the group of redis makes
+// has that group from the start.
+func owned(fi fs.FileInfo, uid, gid int) bool {
+	st := fi.Sys().(*syscall.Stat_t)
+	return (uid == -1 || int(st.Uid) == uid) && (gid == -1 || int(st.Gid) == gid)
 }
 
 // writeFile makes the file path, which must not exist. The file has its owner,
@@ -45,7 +58,11 @@ func writeFile(path string, text []byte, uid, gid int, mode fs.FileMode) (err er
 			err = cerr
 		}
 	}()
-	if uid != -1 || gid != -1 {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !owned(fi, uid, gid) {
 		if err := f.Chown(uid, gid); err != nil {
 			return err
 		}
