@@ -82,7 +82,7 @@ func (s *session) register(ctx context.Context, key crypto.Signer) (acme.Account
 	return got, nil
 }
 
-const needsEAB = "makes accounts only for its customers: set issuer.acme.eab to the key id and the HMAC key that it gives you"
+const needsEAB = "makes accounts only for its customers: set issuer.acme.eab to the key id and the HMAC key that it hands out"
 
 // macKey reads the HMAC key of an external account. CAs hand it out in
 // base64url (RFC 8555, section 7.3.4), some with padding, some in plain base64.

@@ -28,16 +28,16 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"redis-cert-agent/agent/cert"
 )
 
-const (
-	// DefaultTimeout bounds one request when Options.Timeout is zero.
-	DefaultTimeout = 20 * time.Second
-	// DefaultPatience bounds the CA's work when Options.Patience is zero.
-	// step-ca looks for a challenge again whenever it is asked how that went,
-	// and each look may take it half a minute.
-	DefaultPatience = time.Minute
-)
+// DefaultTimeout bounds one order when Options.Timeout is zero.
+const DefaultTimeout = 5 * time.Minute
+
+// requestTimeout bounds one request, from the dial to the last byte. step-ca
+// looks for a challenge before it answers, and gives up after half a minute.
+const requestTimeout = 40 * time.Second
 
 // Method is what ca.Issued.Method says.
 const Method = "acme"
@@ -52,8 +52,8 @@ type Options struct {
 	// come from the system's roots.
 	Roots []*x509.Certificate
 	// FetchRoot gets one more root for the same use, from a CA that is known
-	// by the fingerprint of its root. It is called until it succeeds once. May
-	// be nil.
+	// by the fingerprint of its root. It is called until it succeeds once;
+	// where it fails, the roots that the CA named before serve. May be nil.
 	FetchRoot func(context.Context) (*x509.Certificate, error)
 
 	// AccountKeyFile holds the account's private key in PEM. It is made when
@@ -81,10 +81,12 @@ type Options struct {
 	// taken; the CA's default when none does.
 	PreferredChain string
 
-	// Timeout bounds one request, from the dial to the last byte.
+	// Timeout bounds one order, from the first request to the certificate. The
+	// taking down of challenges follows it.
 	Timeout time.Duration
 	// Patience bounds how long the CA may take to validate all names of an
-	// order, and again how long it may take to issue.
+	// order, and again how long it may take to issue. A third of Timeout when
+	// zero.
 	Patience time.Duration
 	// Warn is told, in one line, what is worth a line in the log though
 	// nothing failed: that an account was made, that a DNS record stayed
@@ -112,7 +114,8 @@ type Client struct {
 	fetched   *x509.Certificate // what FetchRoot brought
 	explained string            // the last explanation that Suggest passed on
 
-	system *x509.CertPool // instead of the system's roots; nil: those
+	request time.Duration  // bounds one request
+	system  *x509.CertPool // instead of the system's roots; nil: those
 }
 
 // New returns a client and talks to nobody. A fault in the options is what the
@@ -122,7 +125,7 @@ func New(o Options) *Client {
 		o.Timeout = DefaultTimeout
 	}
 	if o.Patience <= 0 {
-		o.Patience = DefaultPatience
+		o.Patience = o.Timeout / 3
 	}
 	if o.Challenge == nil {
 		o.Challenge = HTTP01{}
@@ -130,7 +133,7 @@ func New(o Options) *Client {
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	c := &Client{opts: o, turn: make(chan struct{}, 1)}
+	c := &Client{opts: o, turn: make(chan struct{}, 1), request: requestTimeout}
 	if c.base, c.bad = parseURL(o.URL); c.bad != nil {
 		return c
 	}
@@ -173,9 +176,9 @@ func (c *Client) take(ctx context.Context) error {
 
 func (c *Client) give() { <-c.turn }
 
-// roots are those that are configured and the one that is fetched. Both empty
-// means the system's.
-func (c *Client) roots(ctx context.Context) ([]*x509.Certificate, error) {
+// roots are those that are configured and the one that is fetched, or those
+// that the CA named before. None at all means the system's.
+func (c *Client) roots(ctx context.Context, named []*x509.Certificate) ([]*x509.Certificate, error) {
 	if c.opts.FetchRoot == nil {
 		return c.opts.Roots, nil
 	}
@@ -184,14 +187,18 @@ func (c *Client) roots(ctx context.Context) ([]*x509.Certificate, error) {
 	c.mu.Unlock()
 	if root == nil {
 		var err error
-		if root, err = c.opts.FetchRoot(ctx); err != nil {
+		root, err = c.opts.FetchRoot(ctx)
+		if err != nil && len(named) > 0 && ctx.Err() == nil {
+			return cert.Merge(c.opts.Roots, named), nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		c.mu.Lock()
 		c.fetched = root
 		c.mu.Unlock()
 	}
-	return append([]*x509.Certificate{root}, c.opts.Roots...), nil
+	return cert.Merge([]*x509.Certificate{root}, c.opts.Roots), nil
 }
 
 // lower returns names as a CA compares them, each once: DNS names in lower case

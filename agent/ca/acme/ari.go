@@ -44,7 +44,7 @@ func (c *Client) Suggest(ctx context.Context, leaf, issuer *x509.Certificate) (s
 	if err != nil {
 		return fail(c.fault(opSuggest, err))
 	}
-	s, err := c.open(ctx)
+	s, err := c.open(ctx, nil)
 	defer s.close()
 	if err != nil {
 		return fail(err)

@@ -108,7 +108,7 @@ func (s *session) rootsOf(chain []*x509.Certificate) ([]*x509.Certificate, error
 	})
 	if err != nil {
 		e := s.garbage(opDownload, fmt.Errorf("the chain leads to no root that this host trusts: %w", err))
-		e.hint = "set issuer.acme.roots to a file with the CA's root, or to its fingerprint"
+		e.hint = "set issuer.acme.roots_file to a file with the CA's root"
 		return nil, e
 	}
 	var roots []*x509.Certificate

@@ -99,8 +99,10 @@ func (s *session) failed(ctx context.Context, op string, err error) *Error {
 	}
 	p := problemIn(err)
 	switch {
+	case ctx.Err() == context.DeadlineExceeded:
+		e.Message, e.Status, e.err = fmt.Sprintf("not done within %s", s.c.opts.Timeout), 0, ctx.Err()
 	case ctx.Err() != nil:
-		e.Message, e.Status, e.err = clean(ctx.Err().Error()), 0, ctx.Err()
+		e.Message, e.Status, e.err = "cancelled", 0, ctx.Err()
 	case p != nil:
 		s.problem(e, p)
 	case last.status == 0:
@@ -150,7 +152,7 @@ func (s *session) noAnswer(e *Error, err error) {
 	e.Message = clean(err.Error())
 	var timeout net.Error
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		e.Message = fmt.Sprintf("no answer within %s", s.c.opts.Timeout)
+		e.Message = fmt.Sprintf("no answer within %s", s.c.request)
 	}
 	e.hint = s.transportHint(err)
 }

@@ -32,9 +32,9 @@ func TestALPN01(t *testing.T) {
 		p := startPebble(t, shape{})
 		names := []string{"redis1.internal", "redis2.internal", p.host}
 		o := p.options(t)
-		o.Challenge = TLSALPN01{Listen: p.listen(p.tlsort)}
+		o.Challenge = TLSALPN01{Listen: p.listen(p.tlsPort)}
 		good(t, issue(t, New(o), ca.Request{Names: names}), names, cert.P256)
-		closed(t, p.listen(p.tlsort))
+		closed(t, p.listen(p.tlsPort))
 	})
 	t.Run("step-ca", func(t *testing.T) {
 		s := useStepCA(t)

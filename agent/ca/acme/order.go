@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,7 +23,7 @@ const (
 )
 
 // cleanup bounds the taking down of challenges once the order has ended.
-const cleanup = 10 * time.Second
+const cleanup = 30 * time.Second
 
 // obtain makes the order and returns the chain that it led to, leaf first.
 func (s *session) obtain(ctx context.Context, r ca.Request, names []string, csr []byte) (chain []*x509.Certificate, err error) {
@@ -59,12 +58,10 @@ func (s *session) obtain(ctx context.Context, r ca.Request, names []string, csr 
 		return nil, err
 	}
 	shut()
-	within, cancel := context.WithTimeout(ctx, s.c.opts.Patience)
-	defer cancel()
-	if order, err = s.finalize(within, account, order, csr); err != nil {
+	if order, err = s.finalize(ctx, account, order, csr); err != nil {
 		return nil, err
 	}
-	return s.download(within, account, order)
+	return s.download(ctx, account, order)
 }
 
 // order makes an order for names. A CA that does not know the certificate that
@@ -265,17 +262,18 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // finalize sends the request and waits until the CA has issued.
 func (s *session) finalize(ctx context.Context, account acme.Account, order acme.Order, csr []byte) (acme.Order, error) {
-	s.acme.PollTimeout = 2 * s.c.opts.Patience // ctx ends it
-	done, err := s.acme.FinalizeOrder(ctx, account, order, csr)
+	within, cancel := context.WithTimeout(ctx, s.c.opts.Patience)
+	defer cancel()
+	s.acme.PollTimeout = 2 * s.c.opts.Patience // within ends it
+	done, err := s.acme.FinalizeOrder(within, account, order, csr)
 	switch {
 	case err == nil:
 		return done, nil
 	case done.Status == acme.StatusInvalid:
 		return done, s.invalid(opFinalize, done)
-	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		e := s.failed(ctx, opFinalize, err)
-		e.Message = fmt.Sprintf("no certificate within %s", s.c.opts.Patience)
-		return done, e
+	case ctx.Err() == nil && within.Err() != nil:
+		return done, &Error{Op: opFinalize, url: s.place(), err: within.Err(),
+			Message: fmt.Sprintf("no certificate within %s", s.c.opts.Patience), hint: "the CA's log has the reason"}
 	}
 	return done, s.failed(ctx, opFinalize, err)
 }

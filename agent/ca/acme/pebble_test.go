@@ -3,8 +3,10 @@ package acme
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -17,8 +19,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"redis-cert-agent/agent/cert"
 
 	"github.com/letsencrypt/pebble/v2/ca"
 	"github.com/letsencrypt/pebble/v2/db"
@@ -43,10 +43,10 @@ type shape struct {
 // not lent to other connections.
 type pebble struct {
 	*httptest.Server
-	roots            []*x509.Certificate // of its server, and of what it issues
-	host             string
-	httpPort, tlsort int
-	admin            http.Handler
+	roots             []*x509.Certificate // of its server, and of what it issues
+	host              string
+	httpPort, tlsPort int
+	admin             http.Handler
 
 	mu   sync.Mutex
 	seen []string // method and path of each request
@@ -58,7 +58,7 @@ var environment sync.Mutex
 func startPebble(t testing.TB, s shape) *pebble {
 	t.Helper()
 	p := &pebble{host: freshHost(t)}
-	p.httpPort, p.tlsort = freePort(t, p.host), freePort(t, p.host)
+	p.httpPort, p.tlsPort = freePort(t, p.host), freePort(t, p.host)
 	if s.resolver == "" {
 		s.resolver = newNameserver(t, "internal", p.host).addr
 	}
@@ -82,7 +82,7 @@ func startPebble(t testing.TB, s shape) *pebble {
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", strconv.Itoa(s.badNonces))
 	os.Setenv("PEBBLE_AUTHZREUSE", "0")
 	authority := ca.New(silent, store, "", "ecdsa", s.chains, 1, s.profiles)
-	front := wfe.New(silent, store, va.New(silent, p.httpPort, p.tlsort, true, s.resolver, store), authority,
+	front := wfe.New(silent, store, va.New(silent, p.httpPort, p.tlsPort, true, s.resolver, store), authority,
 		[]string{"pebble.test"}, true, len(s.eab) > 0, 0, 0)
 	environment.Unlock()
 	handler := front.Handler()
@@ -110,7 +110,7 @@ func (p *pebble) options(t testing.TB) Options {
 		URL: p.URL + wfe.DirectoryPath, Roots: p.roots, TermsAccepted: true,
 		AccountKeyFile: filepath.Join(t.TempDir(), "account.key"),
 		Challenge:      HTTP01{Listen: p.listen(p.httpPort)},
-		Timeout:        10 * time.Second, Patience: 20 * time.Second,
+		Timeout:        time.Minute, Patience: 20 * time.Second,
 		Warn: func(msg string) { t.Log("warn: " + msg) },
 	}
 }
@@ -141,14 +141,16 @@ func (p *pebble) window(t testing.TB, c *x509.Certificate, answer string) {
 		t.Fatal(err)
 	}
 	w := httptest.NewRecorder()
-	p.admin.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body)))
+	r := httptest.NewRequest(http.MethodPost, "/set-renewal-info/", bytes.NewReader(body))
+	r.Header.Set("User-Agent", userAgent)
+	p.admin.ServeHTTP(w, r)
 	if w.Code != http.StatusOK {
 		t.Fatalf("set the renewal window: %d %s", w.Code, w.Body)
 	}
 }
 
-// hosts numbers the loopback addresses that tests took.
-var hosts struct {
+// taken numbers the loopback addresses that tests took.
+var taken struct {
 	sync.Mutex
 	last int
 }
@@ -157,14 +159,14 @@ var hosts struct {
 // process listens on; the process's number keeps others apart.
 func freshHost(t testing.TB) string {
 	t.Helper()
-	hosts.Lock()
-	defer hosts.Unlock()
-	hosts.last++
-	if hosts.last > 250 {
+	taken.Lock()
+	defer taken.Unlock()
+	taken.last++
+	if taken.last > 250 {
 		t.Fatal("no more addresses")
 	}
 	pid := os.Getpid()
-	return net.IPv4(127, byte(1+pid>>8%254), byte(pid), byte(hosts.last)).String()
+	return net.IPv4(127, byte(1+pid>>8%254), byte(pid), byte(taken.last)).String()
 }
 
 func freePort(t testing.TB, host string) int {
@@ -186,4 +188,22 @@ func (p *pebble) rootNames() []string {
 	return names
 }
 
-func poolOf(certs []*x509.Certificate) *x509.CertPool { return cert.Pool(certs) }
+// payload reads what a request signed, and leaves it to be read again.
+func payload(r *http.Request) string {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var jws struct {
+		Payload string `json:"payload"`
+	}
+	_ = json.Unmarshal(body, &jws) // what is no JWS has no payload
+	text, _ := base64.RawURLEncoding.DecodeString(jws.Payload)
+	return string(text)
+}
+
+// problem answers with a problem document.
+func problem(w http.ResponseWriter, status int, kind, rest string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Replay-Nonce", "bm9uY2U")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"type":"urn:ietf:params:acme:error:%s",%s}`, kind, rest)
+}

@@ -38,7 +38,7 @@ func (s *session) trustHint(err *tls.CertificateVerificationError) string {
 	case len(s.roots) > 0:
 		return "its certificate comes from none of the configured roots: configure the one it comes from, or find out what answers there"
 	}
-	return "its certificate comes from none of the system's roots: configure the CA's root, as a file or by its fingerprint"
+	return "its certificate comes from none of the system's roots: set issuer.acme.roots_file, or issuer.acme.fingerprint for step-ca"
 }
 
 // statusHint says what to do about a status that came without a problem
@@ -59,15 +59,15 @@ func statusHint(status int) string {
 
 // remedies say what to do about a problem, by its type (RFC 8555, section 6.7).
 var remedies = map[string]string{
-	acme.ProblemTypeExternalAccountRequired: "set issuer.acme.eab to the key id and the HMAC key that the CA gives its customers",
+	acme.ProblemTypeExternalAccountRequired: "set issuer.acme.eab to the key id and the HMAC key that the CA hands out",
 	acme.ProblemTypeRejectedIdentifier:      "the CA's policy does not allow this name: leave it out of names, or have its administrator allow it",
 	acme.ProblemTypeUnsupportedIdentifier:   "the CA does not certify names of this kind: leave it out of names, or use another CA",
 	acme.ProblemTypeRateLimited:             "the agent asks again later; do not delete the account's key, and see the CA's limits",
 	acme.ProblemTypeBadCSR:                  "try another key.type; the CA may also ask for fewer names",
 	acme.ProblemTypeBadPublicKey:            "the CA does not take keys of this kind: choose another key.type",
 	acme.ProblemTypeBadSignatureAlgorithm:   "the CA does not take the account's key: move it away to get one of ECDSA P-256",
-	acme.ProblemTypeInvalidContact:          "write issuer.acme.contact as mailto:you@example.com, with an address that gets mail",
-	acme.ProblemTypeUnsupportedContact:      "write issuer.acme.contact as mailto:you@example.com",
+	acme.ProblemTypeInvalidContact:          "set issuer.acme.contact to a mail address that the CA can write to",
+	acme.ProblemTypeUnsupportedContact:      "set issuer.acme.contact to a mail address",
 	acme.ProblemTypeBadNonce:                "the CA refused ten nonces in a row: if it is several machines, they must share them",
 	acme.ProblemTypeServerInternal:          "the CA is in trouble: its log or its status page tells more",
 	acme.ProblemTypeDNS:                     "check the name's records with the DNS server that the CA asks",

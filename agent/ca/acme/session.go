@@ -38,10 +38,11 @@ type session struct {
 	roots []*x509.Certificate
 }
 
-// open reads the CA's directory. The session is to be closed whatever the error.
-func (c *Client) open(ctx context.Context) (*session, error) {
+// open reads the CA's directory. Named are roots that the CA named before. The
+// session is to be closed whatever the error.
+func (c *Client) open(ctx context.Context, named []*x509.Certificate) (*session, error) {
 	s := &session{c: c}
-	roots, err := c.roots(ctx)
+	roots, err := c.roots(ctx, named)
 	if err != nil {
 		e := c.fault("root", err)
 		e.After = patience(err)
@@ -54,7 +55,7 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 	s.roots, s.wire = roots, newWire(pool)
 	s.acme = &acme.Client{
 		Directory:  c.opts.URL,
-		HTTPClient: s.wire.client(c.opts.Timeout),
+		HTTPClient: s.wire.client(c.request),
 		UserAgent:  userAgent,
 	}
 	if s.dir, err = s.acme.GetDirectory(ctx); err != nil {
@@ -100,7 +101,9 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	if err != nil {
 		return ca.Issued{}, c.fault("issue", err)
 	}
-	s, err := c.open(ctx)
+	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
+	defer cancel()
+	s, err := c.open(ctx, r.Roots)
 	defer s.close()
 	if err != nil {
 		return ca.Issued{}, err

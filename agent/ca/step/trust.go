@@ -93,3 +93,16 @@ func (s *session) roots(ctx context.Context) ([]*x509.Certificate, error) {
 	}
 	return roots, nil
 }
+
+// FetchRoot returns the root with that SHA-256, in hex, from the step-ca that
+// answers at url: https, a host, perhaps a port, no path. It is for those who
+// speak another of step-ca's protocols. The connection is not verified: nothing
+// secret is sent, and the answer is believed for its hash alone. The error is
+// an *Error.
+func FetchRoot(ctx context.Context, url, fingerprint string) (*x509.Certificate, error) {
+	c := New(Options{URL: url, Fingerprint: fingerprint})
+	if c.bad != nil {
+		return nil, c.fault(opBootstrap, c.bad)
+	}
+	return c.bootstrap(ctx)
+}

@@ -1,0 +1,214 @@
+package acme
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+
+	"github.com/letsencrypt/pebble/v2/wfe"
+)
+
+func newLeaf(t testing.TB) *x509.Certificate {
+	t.Helper()
+	_, chain := newServerChain(t)
+	return chain.Leaf
+}
+
+func TestSuggest(t *testing.T) {
+	t.Parallel()
+	var fail func(http.ResponseWriter)
+	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+		if fail == nil || !strings.Contains(r.URL.Path, "renewalInfo") {
+			return false
+		}
+		fail(w)
+		return true
+	}})
+	o := p.options(t)
+	var told []string
+	o.Warn = func(msg string) { told = append(told, msg) }
+	c := New(o)
+	chain := issue(t, c, ca.Request{}).Chain
+	told = nil
+	ask := func() (time.Time, time.Time, time.Duration, error) { return c.Suggest(t.Context(), chain[0], chain[1]) }
+
+	start, end, again, err := ask()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !start.After(chain[0].NotBefore) || !end.After(start) || !end.Before(chain[0].NotAfter) {
+		t.Errorf("window %s to %s of %s to %s", start, end, chain[0].NotBefore, chain[0].NotAfter)
+	}
+	if again != defaultAgain { // Pebble names no time
+		t.Errorf("again in %s, want %s", again, defaultAgain)
+	}
+
+	// The CA wants it renewed now, and says why.
+	past := time.Now().Add(-2 * time.Hour).Truncate(time.Second).UTC()
+	p.window(t, chain[0], fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q},"explanationURL":"https://ca.test/why"}`,
+		past.Format(time.RFC3339), past.Add(time.Hour).Format(time.RFC3339)))
+	for range 2 {
+		if start, end, _, err = ask(); err != nil || !start.Equal(past) || !end.Equal(past.Add(time.Hour)) {
+			t.Errorf("window %s to %s, %v; want the hour from %s", start, end, err, past)
+		}
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "https://ca.test/why") {
+		t.Errorf("told %q, want the explanation once", told)
+	}
+
+	for _, bad := range []string{`{}`, `[]`, `hello`, `{"suggestedWindow":{"start":"2030-01-02T00:00:00Z","end":"2030-01-02T00:00:00Z"}}`} {
+		p.window(t, chain[0], bad)
+		start, end, again, err := ask()
+		if err == nil || !start.IsZero() || !end.IsZero() || again != 0 {
+			t.Fatalf("%s: window %s to %s, %v", bad, start, end, err)
+		}
+		says(t, checked(t, c, err), "renewal information: ")
+	}
+
+	fail = func(w http.ResponseWriter) {
+		w.Header().Set("Retry-After", "120")
+		problem(w, http.StatusServiceUnavailable, "serverInternal", `"detail":"overloaded"`)
+	}
+	before := p.count("renewalInfo")
+	_, _, _, err = ask()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	e := checked(t, c, err)
+	says(t, e, "answers 503", "overloaded", "asks to wait 2m0s")
+	if e.RetryAfter() != 2*time.Minute || p.count("renewalInfo") != before+1 {
+		t.Errorf("retry after %s, %d requests", e.RetryAfter(), p.count("renewalInfo")-before)
+	}
+
+	// A certificate that the CA does not know.
+	fail = func(w http.ResponseWriter) { http.Error(w, "who?", http.StatusNotFound) }
+	if start, end, again, err := ask(); err != nil || !start.IsZero() || !end.IsZero() || again != mostAgain {
+		t.Errorf("window %s to %s, again in %s, %v; want none", start, end, again, err)
+	}
+
+	for after, want := range map[string]time.Duration{"1": leastAgain, "7200": 2 * time.Hour, "999999999": mostAgain} {
+		fail = func(w http.ResponseWriter) {
+			w.Header().Set("Retry-After", after)
+			fmt.Fprint(w, `{"suggestedWindow":{"start":"2030-01-02T00:00:00Z","end":"2030-01-03T00:00:00Z"}}`)
+		}
+		if _, _, again, err := ask(); err != nil || again != want {
+			t.Errorf("Retry-After %s: again in %s, %v; want %s", after, again, err, want)
+		}
+	}
+}
+
+// step-ca has no renewal information.
+func TestSuggestNone(t *testing.T) {
+	t.Parallel()
+	s := useStepCA(t)
+	c := New(s.options(t, HTTP01{}))
+	start, end, again, err := c.Suggest(t.Context(), newLeaf(t), nil)
+	if err != nil || !start.IsZero() || !end.IsZero() || again != mostAgain {
+		t.Errorf("window %s to %s, again in %s, %v; want none", start, end, again, err)
+	}
+}
+
+// A certificate without an authority key identifier is named by its issuer.
+func TestCertID(t *testing.T) {
+	t.Parallel()
+	leaf := *newLeaf(t)
+	issuer := &x509.Certificate{SubjectKeyId: leaf.AuthorityKeyId}
+	want, err := certID(&leaf, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf.AuthorityKeyId = nil
+	if got, err := certID(&leaf, issuer); err != nil || got != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+	if id, err := certID(&leaf, nil); err == nil {
+		t.Errorf("named %s without an issuer", id)
+	}
+}
+
+// orders notes what newOrder requests say of the certificate they replace.
+type orders struct {
+	sync.Mutex
+	replaces []string
+}
+
+func (o *orders) watch(_ http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path == "/order-plz" {
+		var id string
+		if _, rest, ok := strings.Cut(payload(r), `"replaces":"`); ok {
+			id, _, _ = strings.Cut(rest, `"`)
+		}
+		o.Lock()
+		o.replaces = append(o.replaces, id)
+		o.Unlock()
+	}
+	return false
+}
+
+func (o *orders) take() []string {
+	o.Lock()
+	defer o.Unlock()
+	had := o.replaces
+	o.replaces = nil
+	return had
+}
+
+func TestReplaces(t *testing.T) {
+	t.Parallel()
+	var seen orders
+	p := startPebble(t, shape{answer: seen.watch})
+	c := New(p.options(t))
+	names := []string{"redis1.internal"}
+	first := good(t, issue(t, c, ca.Request{}), names, cert.P256)
+	id, err := certID(first.Leaf(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(what string, r ca.Request, want ...string) {
+		t.Helper()
+		issue(t, c, r)
+		if got := seen.take(); strings.Join(got, ",") != strings.Join(want, ",") {
+			t.Errorf("%s: orders replace %q, want %q", what, got, want)
+		}
+	}
+	seen.take()
+	expect("nothing to renew", ca.Request{}, "")
+	expect("renewal", ca.Request{Current: first}, id)
+	expect("renewed already", ca.Request{Current: first}, id, "")
+	expect("other names", ca.Request{Current: first, Fresh: true}, "")
+
+	// Of another CA, which this one does not know.
+	other := startPebble(t, shape{})
+	foreign := good(t, issue(t, New(other.options(t)), ca.Request{}), names, cert.P256)
+	seen.take()
+	issue(t, c, ca.Request{Current: foreign})
+	if got := seen.take(); len(got) < 2 || got[0] == "" || got[len(got)-1] != "" {
+		t.Errorf("another CA's: orders replace %q, want a last one without", got)
+	}
+}
+
+// Trouble with renewal information does not hold up a certificate.
+func TestDownloadAsksForNoWindow(t *testing.T) {
+	t.Parallel()
+	p := startPebble(t, shape{chains: 1, answer: func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "renewalInfo") {
+			return false
+		}
+		<-r.Context().Done()
+		return true
+	}})
+	issue(t, New(p.options(t)), ca.Request{})
+	if n := p.count("renewalInfo"); n > 0 {
+		t.Errorf("%d requests for renewal information", n)
+	}
+	if p.count(wfe.DirectoryPath) != 1 {
+		t.Error("the directory was read more than once")
+	}
+}

@@ -1,0 +1,194 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mholt/acmez/v3/acme"
+	"github.com/miekg/dns"
+)
+
+// dnsTimeout bounds one exchange with a DNS server.
+const dnsTimeout = 5 * time.Second
+
+// exchange sends m and returns the reply, which may come with an error when its
+// signature does not verify. Unlike miekg's, it ends with ctx at once.
+func exchange(ctx context.Context, client *dns.Client, m *dns.Msg, server string) (*dns.Msg, error) {
+	within, cancel := context.WithTimeout(ctx, dnsTimeout)
+	defer cancel()
+	conn, err := client.DialContext(within, server)
+	if err != nil {
+		return nil, fmt.Errorf("%s does not answer: %w", server, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(within, func() { conn.Close() })()
+	reply, _, err := client.ExchangeWithConnContext(within, m, conn)
+	if err != nil && reply == nil {
+		if late := within.Err(); late != nil {
+			err = late
+		}
+		return nil, fmt.Errorf("%s does not answer: %w", server, err)
+	}
+	return reply, err
+}
+
+// ask asks one server for the records of a name, over UDP, and over TCP when
+// they do not fit.
+func ask(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
+	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), kind)
+	m.RecursionDesired = false // the server is to say what it has itself
+	m.SetEdns0(1232, false)
+	reply, err := exchange(ctx, &dns.Client{Net: "udp", UDPSize: 1232, Timeout: dnsTimeout}, m, server)
+	if err == nil && reply.Truncated {
+		reply, err = exchange(ctx, &dns.Client{Net: "tcp", Timeout: dnsTimeout}, m, server)
+	}
+	if err != nil && reply != nil {
+		err = fmt.Errorf("%s answers with what is no DNS: %w", server, err)
+	}
+	return reply, err
+}
+
+// ready waits until all name servers of the zone have the record: the CA may
+// ask any of them, and what it does not find it does not ask for again.
+func (p *updateProof) ready(ctx context.Context, c acme.Challenge) error {
+	at := p.places[dns.Fqdn(challengeName(c.Identifier.Value))]
+	bound := p.d.Propagation
+	if bound <= 0 {
+		bound = defaultPropagation
+	}
+	within, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	servers, err := p.nameServers(within, at.zone)
+	if err != nil {
+		return err
+	}
+	for _, s := range servers {
+		if err := s.await(within, at.owner, c.DNS01KeyAuthorization()); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("%s does not have the TXT record of %s after %s (%w): look into the zone's transfers, or configure which name servers to wait for", s.name, at.owner, bound, err)
+		}
+	}
+	return nil
+}
+
+// nameServer is one server of a zone and the addresses it has.
+type nameServer struct {
+	name  string
+	addrs []string // host:port
+}
+
+// await asks until the server has the value. The error is what it said last.
+func (s nameServer) await(ctx context.Context, owner, value string) error {
+	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+		has, err := s.has(ctx, owner, value)
+		if has {
+			return nil
+		}
+		if wait(ctx, pause) != nil {
+			return err
+		}
+	}
+}
+
+// has asks the first of the server's addresses that answers.
+func (s nameServer) has(ctx context.Context, owner, value string) (bool, error) {
+	err := errors.New("it has no address")
+	for _, addr := range s.addrs {
+		var reply *dns.Msg
+		if reply, err = ask(ctx, addr, owner, dns.TypeTXT); err != nil {
+			continue
+		}
+		if slices.Contains(texts(reply), value) {
+			return true, nil
+		}
+		return false, fmt.Errorf("it answers %s with %d other records", rcode(reply.Rcode), len(reply.Answer))
+	}
+	return false, err
+}
+
+// texts returns the values of the TXT records in an answer. A value may come in
+// pieces of 255 bytes (RFC 1035, section 3.3.14).
+func texts(m *dns.Msg) []string {
+	var values []string
+	for _, rr := range m.Answer {
+		if t, ok := rr.(*dns.TXT); ok {
+			values = append(values, strings.Join(t.Txt, ""))
+		}
+	}
+	return values
+}
+
+// nameServers returns those that are configured, or those of the zone's NS
+// records.
+func (p *updateProof) nameServers(ctx context.Context, zone string) ([]nameServer, error) {
+	var servers []nameServer
+	for _, n := range p.d.NameServers {
+		servers = append(servers, nameServer{clean(n), []string{withPort(n)}})
+	}
+	if len(servers) > 0 {
+		return servers, nil
+	}
+	reply, err := ask(ctx, p.server, zone, dns.TypeNS)
+	if err != nil {
+		return nil, err
+	}
+	for _, rr := range reply.Answer {
+		if ns, ok := rr.(*dns.NS); ok {
+			servers = append(servers, nameServer{clean(ns.Ns), p.addresses(ctx, ns.Ns, reply.Extra)})
+		}
+	}
+	if len(servers) == 0 {
+		return nil, fmt.Errorf("%s names no name servers of %s: configure which to wait for", p.server, zone)
+	}
+	return servers, nil
+}
+
+// addresses finds where a name server is: beside its name, from the server that
+// takes the updates, or as this host resolves names.
+func (p *updateProof) addresses(ctx context.Context, name string, beside []dns.RR) []string {
+	found := hosts(name, beside)
+	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		if len(found) > 0 {
+			break
+		}
+		if reply, err := ask(ctx, p.server, name, kind); err == nil {
+			found = hosts(name, reply.Answer)
+		}
+	}
+	if len(found) == 0 {
+		// An error shows as a server without an address.
+		found, _ = net.DefaultResolver.LookupHost(ctx, name)
+	}
+	port := "53"
+	if p.d.port != "" {
+		port = p.d.port
+	}
+	for i := range found {
+		found[i] = net.JoinHostPort(found[i], port)
+	}
+	return found
+}
+
+// hosts returns the addresses that records give name.
+func hosts(name string, records []dns.RR) []string {
+	var found []string
+	for _, rr := range records {
+		if !strings.EqualFold(rr.Header().Name, name) {
+			continue
+		}
+		switch a := rr.(type) {
+		case *dns.A:
+			found = append(found, a.A.String())
+		case *dns.AAAA:
+			found = append(found, a.AAAA.String())
+		}
+	}
+	return found
+}
