@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -53,6 +54,9 @@ func (a *Agent) acceptable(see sight, p *cert.Pair) error {
 func (a *Agent) adopt(ctx context.Context, see sight) error {
 	f := see.disk.Foreign
 	g, err := a.Store.Adopt(f, pair.Origin{Method: pair.Adopted, Time: f.Pair.Leaf().NotBefore})
+	if errors.Is(err, pair.ErrChanged) {
+		return nil // the other hand is still at work: look again
+	}
 	if err != nil {
 		err = fmt.Errorf("take in %s: %w", strings.Join(f.Files, ", "), err)
 		a.adopting = failed(a.adopting, err)

@@ -104,7 +104,8 @@ type Agent struct {
 	issueErr  error           // the last of them; nil after a success
 	adopting  plan.Attempts   // failures to take in another hand's pair
 	servers   []memory        // what is remembered of each server
-	newest    string          // the pair that servers is about
+	newest    string          // the pair that servers and wish are about
+	wish      wish            // when the authority wants it renewed
 	unsaved   *candidate      // issued, but the disk did not take it
 	refused   int             // the generation that a server refused or did not prove; 0 for none
 	asked     bool            // a person asked for a new certificate

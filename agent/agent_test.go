@@ -419,6 +419,78 @@ func TestKilledBeforeSwitch(t *testing.T) {
 	})
 }
 
+// wishing is a testCA that wants certificates to be renewed in a window of its
+// own.
+type wishing struct {
+	*testCA
+	after time.Duration // from now to the window's begin
+	asks  int
+}
+
+func (w *wishing) Suggest(context.Context, *x509.Certificate, *x509.Certificate) (from, to time.Time, again time.Duration, err error) {
+	w.asks++
+	from = time.Now().Add(w.after)
+	return from, from.Add(time.Hour), 6 * time.Hour, nil
+}
+
+// TestAuthorityWishes: the authority's window is read when it says, and a
+// window that moves to now causes a renewal.
+func TestAuthorityWishes(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.ca.chain = true
+		authority := &wishing{testCA: w.ca, after: 10 * time.Hour}
+		w.agent.Authorities[0].Issuer = authority
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		time.Sleep(5 * time.Hour)
+		synctest.Wait()
+		if authority.asks != 1 {
+			t.Errorf("asked %d times for the window, want once in six hours", authority.asks)
+		}
+		authority.after = -time.Hour // a revocation is coming
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if w.ca.issued != 2 && w.ca.issued != 3 || !w.redis[0].serves.Leaf().Equal(w.disk()) {
+			t.Error("the window came forward and the certificate was not renewed")
+		}
+	})
+}
+
+// TestFailover: the second authority is asked when the first fails, and the
+// first again the next time.
+func TestFailover(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		second := newTestCA(t, 24*time.Hour)
+		w.agent = nil
+		w.store.Close()
+		w.open(dir, func(o *Options) { o.Authorities = append(o.Authorities, Authority{Issuer: second}) })
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		w.ca.err = later{time.Hour}
+		if err := w.agent.Renew(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		if second.issued != 1 || !w.redis[0].serves.Leaf().Equal(w.disk()) {
+			t.Error("the second authority did not step in")
+		}
+		w.ca.err = nil
+		asked := w.ca.asked
+		time.Sleep(17 * time.Hour)
+		synctest.Wait()
+		if w.ca.asked != asked+1 || second.issued != 1 {
+			t.Error("the first authority was not asked first again")
+		}
+	})
+}
+
 // TestStopAnswers: a request that meets the end of the agent is answered.
 func TestStopAnswers(t *testing.T) {
 	dir := t.TempDir()

@@ -37,6 +37,7 @@ type testCA struct {
 	lifetime time.Duration
 	err      error                     // what Issue answers instead of a certificate
 	spoil    func(c *x509.Certificate) // changes the template
+	chain    bool                      // it sends its root behind the leaf
 	issued   int
 	asked    int
 }
@@ -94,7 +95,11 @@ func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
 		c.spoil(template)
 	}
 	leaf := c.sign(template, c.root, key.Public())
-	return ca.Issued{Chain: []*x509.Certificate{leaf}, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign"}, nil
+	chain := []*x509.Certificate{leaf}
+	if c.chain {
+		chain = append(chain, c.root)
+	}
+	return ca.Issued{Chain: chain, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign"}, nil
 }
 
 // A testRedis loads what is on disk when it starts and when it is told to.

@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"reload":                      {},
 	"agent/ca":                    {"agent/cert"},
 	"agent/ca/step":               {"agent/ca", "agent/cert"},
+	"agent/ca/acme":               {"agent/ca", "agent/cert"},
 	"agent/pair":                  {"agent/cert"},
 	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/report", "reload"},
 	"cmd/redis-cert-agent":        {"agent", "agent/ca/step", "agent/cert", "agent/config", "agent/pair", "agent/plan", "agent/report", "reload"},

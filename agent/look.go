@@ -73,7 +73,7 @@ func (a *Agent) attend(newest string) {
 	if a.newest == newest {
 		return
 	}
-	a.newest, a.refused = newest, 0
+	a.newest, a.refused, a.wish = newest, 0, wish{}
 	for i := range a.servers {
 		m := &a.servers[i]
 		m.proven, m.failed, m.err = false, plan.Attempts{}, nil
@@ -190,9 +190,9 @@ func (a *Agent) trust(see sight) reload.Trust {
 	roots := a.Roots
 	leaves := map[cert.Fingerprint]bool{}
 	for _, g := range see.disk.All {
+		leaves[g.Leaf] = true // also when its files were damaged since
 		if g.Err == nil {
 			roots = cert.Merge(roots, g.Pair.CA)
-			leaves[g.Pair.Fingerprint()] = true
 		}
 	}
 	if len(roots) > 0 {
@@ -210,14 +210,21 @@ func (a *Agent) trust(see sight) reload.Trust {
 func (see sight) facts(a *Agent) plan.Facts {
 	f := plan.Facts{Clock: see.clock, Recheck: see.recheck, Foreign: see.foreign, Adopt: a.adopting, Issue: a.issuing, Asked: a.asked, Unsaved: a.unsaved != nil}
 	if g := see.newest; g != nil {
-		f.Newest = &plan.Pair{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair)}
+		f.Newest = &plan.Pair{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair), Window: a.wish.window}
+		if len(a.suggestible(see)) > 0 {
+			f.Suggest = a.wish.next
+			if f.Suggest.IsZero() {
+				f.Suggest = see.now // not asked yet
+			}
+		}
 		for _, c := range g.Pair.Chain {
 			f.Newest.Chain = append(f.Newest.Chain, plan.Window{NotBefore: c.NotBefore, NotAfter: c.NotAfter})
 		}
 		if see.unfit != nil {
 			f.Newest.Unfit = see.unfit.Error()
 		}
-		f.Current = see.disk.Current != nil && see.disk.Current.ID == g.ID
+		f.Current = see.disk.Current != nil && see.disk.Current.ID == g.ID &&
+			(len(see.disk.Unlinked) == 0 || see.disk.Foreign != nil) // what another hand put there stays until it is taken in or replaced
 	}
 	for i, c := range see.served {
 		if f.Newest == nil {

@@ -124,6 +124,8 @@ func (a *Agent) settle(ctx context.Context) plan.Step {
 		switch step.Do {
 		case plan.Adopt:
 			err = a.adopt(ctx, see)
+		case plan.Ask:
+			err = a.askWindow(ctx, see)
 		case plan.Issue:
 			err = a.issue(ctx, see, step)
 		case plan.Load:

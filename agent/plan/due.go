@@ -15,10 +15,25 @@ import "time"
 // A window that the authority suggests comes first: this host's place in it is
 // as stable as its jitter. Two-thirds remain the backstop for a window that
 // ends after the pair does.
+//
+// Nothing makes two issues follow each other faster than a twentieth of the
+// leaf's lifetime: not a chain that is about to end, which is due again at ever
+// shorter distances, and not an authority that always says now.
 func Due(p Pair, policy Policy) time.Time {
-	if w := p.Window; !w.NotAfter.IsZero() && w.NotAfter.Before(p.end()) {
-		return w.NotBefore.Add(time.Duration(p.Spread * float64(w.NotAfter.Sub(w.NotBefore))))
+	due := p.twoThirds(policy)
+	if w := p.Window; p.suggested() {
+		due = w.NotBefore.Add(time.Duration(p.Spread * float64(w.NotAfter.Sub(w.NotBefore))))
 	}
+	if p.Since.IsZero() {
+		return due
+	}
+	if floor := p.Since.Add(p.lifetime() / 20); due.Before(floor) {
+		return floor
+	}
+	return due
+}
+
+func (p Pair) twoThirds(policy Policy) time.Time {
 	var due time.Time
 	for _, w := range p.Chain {
 		start := w.NotBefore
@@ -27,18 +42,14 @@ func Due(p Pair, policy Policy) time.Time {
 		}
 		d := twoThirds(start, w.NotAfter)
 		early := time.Duration(policy.Jitter * p.Spread * float64(w.NotAfter.Sub(start)))
-		if d = d.Add(-early); earlier(d, due) {
-			due = d
-		}
-	}
-	// A chain that is about to end is due again at ever shorter distances. They
-	// stop at a twentieth of the leaf's lifetime.
-	if len(p.Chain) > 0 && !p.Since.IsZero() {
-		if floor := p.Since.Add(p.lifetime() / 20); due.Before(floor) {
-			due = floor
-		}
+		due = sooner(d.Add(-early), due)
 	}
 	return due
+}
+
+// suggested reports whether the authority's window decides.
+func (p Pair) suggested() bool {
+	return !p.Window.NotAfter.IsZero() && p.Window.NotAfter.Before(p.end())
 }
 
 func twoThirds(from, to time.Time) time.Time {

@@ -165,6 +165,9 @@ func reason(now time.Time, p Pair) string {
 	if end := p.end(); !now.Before(end) {
 		return fmt.Sprintf("the certificate on disk expired at %s", end.UTC().Format(time.RFC3339))
 	}
+	if p.suggested() {
+		return "the authority wants it renewed"
+	}
 	return "two-thirds of the lifetime have passed"
 }
 

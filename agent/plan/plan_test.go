@@ -48,7 +48,7 @@ func TestNext(t *testing.T) {
 		{"issued, but not on disk", at(1), Facts{Newest: day(), Current: true, Servers: shown("new"), Unsaved: true}, Step{Do: Issue, Due: at(16)}},
 		{"the window is to be read", at(1), Facts{Newest: day(), Current: true, Servers: shown("new"), Suggest: at(1)}, Step{Do: Ask, Due: at(16)}},
 		{"the window is to be read later", at(1), Facts{Newest: day(), Current: true, Servers: shown("new"), Suggest: at(5)}, Step{At: at(5), Due: at(16)}},
-		{"the window says now", at(1), Facts{Newest: windowed(0.5, 1), Current: true, Servers: shown("new"), Suggest: at(5)}, Step{Do: Issue, Due: at(0.75)}},
+		{"the window says now", at(1.5), Facts{Newest: windowed(1.2, 1.4), Current: true, Servers: shown("new"), Suggest: at(5)}, Step{Do: Issue, Due: at(1.3)}},
 		{"names changed", at(1), Facts{Newest: unfit, Current: true, Servers: shown("new")}, Step{Do: Issue, Fresh: true, Due: at(16)}},
 		{"clock not believed", at(20), Facts{Newest: day(), Current: true, Servers: shown("new"), Clock: errors.New("not synchronised"), Recheck: at(21)}, Step{At: at(21), Due: at(16)}},
 		{"clock not believed, no pair", at(20), Facts{Clock: errors.New("not synchronised"), Recheck: at(21)}, Step{At: at(21)}},
@@ -118,6 +118,7 @@ func TestDue(t *testing.T) {
 		{"issued by a CA that backdates by more than two-thirds",
 			Pair{Since: epoch, Chain: []Window{{at(-3), at(1)}}}, at(2. / 3)},
 		{"in the authority's window", *windowed(2, 6), at(4)},
+		{"a window that always says now", *windowed(-2, -1), at(1.2)},
 		{"a window that ends after the certificate", *windowed(20, 30), at(16)},
 		{"taken in, issue time unknown", Pair{Chain: []Window{{at(0), at(24)}}}, at(16)},
 	}
