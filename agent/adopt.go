@@ -6,12 +6,31 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plan"
 	"redis-cert-agent/agent/report"
 )
+
+// manners is how long broken files are left alone: the other hand may not have
+// finished. Between its two writes certificate and key differ.
+const manners = 10 * time.Second
+
+// waits returns what to wait for while another hand's files are broken: at the
+// very first start for that hand, later for a while. A person who wants a new
+// certificate puts an end to it.
+func (a *Agent) waits(see sight) (plan.Step, bool) {
+	until := a.badSince.Add(manners)
+	switch {
+	case a.bad == "" || a.badSince.IsZero() || a.pressed:
+		return plan.Step{}, false
+	case see.newest == nil:
+		return plan.Step{Why: "another hand puts the files right, or renew --force replaces them"}, true
+	}
+	return plan.Step{Why: "another hand may not have finished", At: until}, see.now.Before(until)
+}
 
 // judge decides whether the pair that another hand put there is to be taken in.
 // A bad one is named once, and left alone: the other hand may not have finished.
@@ -26,10 +45,14 @@ func (a *Agent) judge(ctx context.Context, see *sight) bool {
 		err = a.acceptable(*see, f.Pair)
 	}
 	if err == nil {
+		a.bad = ""
 		return true
 	}
-	if text := fmt.Sprintf("the pair that another hand put at %s is not loaded: %v", strings.Join(f.Files, ", "), err); text != a.bad {
-		a.bad = text
+	if text := fmt.Sprintf("the pair that another hand put at %s is not loaded: %v; renew --force replaces it", strings.Join(f.Files, ", "), err); text != a.bad {
+		a.bad, a.badSince = text, time.Time{}
+		if f.Err != nil {
+			a.badSince = see.now
+		}
 		report.ForeignBad.Log(ctx, a.Log, text, slog.String(report.KeyError, err.Error()))
 	}
 	return false

@@ -109,8 +109,10 @@ type Agent struct {
 	unsaved   *candidate      // issued, but the disk did not take it
 	refused   int             // the generation that a server refused or did not prove; 0 for none
 	asked     bool            // a person asked for a new certificate
+	pressed   bool            // and wants it whatever another hand does
 	usage     *bool           // whether a server presents the pair as a client; nil until one has told
 	bad       string          // the fault of another hand's pair, as logged last; empty without one
+	badSince  time.Time       // when its files were seen to be broken
 	held      bool            // the clock holds back a certificate, and that was logged
 	ready     bool            // systemd was told READY
 	last      *report.Failure // the last failure of a step

@@ -121,6 +121,9 @@ func (a *Agent) explain(ctx context.Context, see sight, i int, err error) error 
 func (a *Agent) rollBack(ctx context.Context, see sight, step plan.Step, errs []error) error {
 	newest, back := see.newest, a.backTo(see)
 	down, judged := true, false
+	for _, i := range step.Servers {
+		down = down && see.served[i] == nil // one that serves and cannot be asked is not down
+	}
 	for _, err := range errs {
 		down = down && errors.Is(err, reload.ErrUnreachable)
 		judged = judged || errors.Is(err, reload.ErrRefused)

@@ -84,7 +84,8 @@ func (a *Agent) Renew(ctx context.Context, force bool) error {
 // Once does what Renew asks for, in the caller's goroutine. It must not run
 // beside Run.
 func (a *Agent) Once(ctx context.Context, force bool) error {
-	a.asked = force
+	a.asked, a.pressed = force, force
+	defer func() { a.pressed = false }()
 	a.impatient()
 	step := a.settle(ctx)
 	switch {
@@ -102,6 +103,7 @@ func (a *Agent) Once(ctx context.Context, force bool) error {
 func (a *Agent) impatient() {
 	a.issuing.Last = time.Time{}
 	a.issuing.After = 0
+	clear(a.quiet)
 	for i := range a.servers {
 		a.servers[i].failed.Last = time.Time{}
 	}
@@ -143,6 +145,9 @@ func (a *Agent) settle(ctx context.Context) plan.Step {
 func (a *Agent) next(see sight) plan.Step {
 	if see.err != nil {
 		return plan.Step{Why: see.err.Error(), At: see.now.Add(time.Minute)}
+	}
+	if step, wait := a.waits(see); wait {
+		return step
 	}
 	return plan.Next(see.now, see.facts(a), a.Policy)
 }

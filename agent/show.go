@@ -51,8 +51,10 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 		s.Servers = append(s.Servers, a.serverStatus(see, i))
 	}
 	if err := a.trouble(); err != nil {
-		s.LastError = a.last
-		s.Degraded = true
+		s.LastError, s.Degraded = a.last, true
+		if err.Error() == a.bad { // the steps have all gone well since
+			s.LastError = &report.Failure{Text: a.bad, At: see.now}
+		}
 	}
 	if see.err != nil {
 		s.LastError, s.Degraded = &report.Failure{Text: see.err.Error(), At: see.now}, true
@@ -89,7 +91,7 @@ func (a *Agent) serverStatus(see sight, i int) report.Server {
 	if c := see.served[i]; c != nil {
 		s.ServedSerial, s.ServedNotAfter = report.Serial(c), c.NotAfter
 		s.State = report.Stale
-		if m.proven && c.Equal(see.newest.Pair.Leaf()) {
+		if m.proven && see.newest != nil && c.Equal(see.newest.Pair.Leaf()) {
 			s.State = report.Proven
 		} else if m.err != nil {
 			s.State = report.Failing
