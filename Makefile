@@ -13,7 +13,7 @@ build_flags = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build demo test lint bench deps clean
+.PHONY: build demo test lint bench deps package clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca
 
@@ -45,6 +45,11 @@ lint:
 bench:
 	@packaging/deps.sh go redis-server
 	go run ./cmd/bench -o docs/benchmarks.md
+
+# The .deb and .rpm, in dist/.
+package:
+	@packaging/deps.sh go
+	@VERSION='$(VERSION)' packaging/package.sh
 
 clean:
 	rm -rf bin dist

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Builds the .deb and the .rpm of redis-cert-agent and of redis-cert-ca, for each
+# architecture, into dist/. The same commit gives the same bytes, anywhere: all
+# times are that of the commit, and all modes are set here.
+#
+#   VERSION=v1.2.3 packaging/package.sh [ARCHITECTURE...]     default: amd64 arm64
+set -eu
+cd "$(dirname "$0")/.."
+umask 022
+NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C CGO_ENABLED=0
+PACKAGE_VERSION=$(packaging/version.sh "${VERSION:-$(git describe --tags --always --dirty)}")
+export PACKAGE_VERSION
+mkdir -p dist
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+build() { # OUTPUT COMMAND
+	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$PACKAGE_VERSION" -o "$1" "./cmd/$2"
+}
+
+# What is the same for each architecture. The man pages are asked of a binary
+# that runs here.
+common=$work/common
+mkdir -p "$common/bin"
+for command in redis-cert-agent redis-cert-ca; do build "$common/bin/$command" $command; done
+go run ./packaging/gen -version "$PACKAGE_VERSION" -o "$common/doc" "$common"/bin/redis-cert-agent "$common"/bin/redis-cert-ca
+rm -r "$common/bin"
+cp -R systemd "$common/"
+mkdir "$common/packaging"
+cp -R packaging/deb packaging/rpm packaging/copyright packaging/config.yaml.example packaging/*.catalog "$common/packaging/"
+cp CHANGELOG.md "$common/doc/changelog"
+for command in redis-cert-agent redis-cert-ca; do
+	packaging/licenses.sh ./cmd/$command >"$common/doc/$command.licenses"
+	cat >"$common/doc/$command.changelog.Debian" <<-EOF
+		$command ($PACKAGE_VERSION-1) unstable; urgency=medium
+
+		  * See changelog.gz for what has changed.
+
+		 -- redis-cert-agent maintainers <maintainers@redis-cert-agent.example>  $(date -R -d "@$SOURCE_DATE_EPOCH")
+	EOF
+done
+find "$common/doc" -maxdepth 1 -type f -exec gzip -9n {} +
+
+GOBIN=$work go install "$NFPM"
+for GOARCH in ${*:-amd64 arm64}; do
+	export GOARCH
+	stage=$work/$GOARCH
+	cp -R "$common" "$stage"
+	for command in redis-cert-agent redis-cert-ca; do build "$stage/bin/$command" $command; done
+	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+	chmod -R u=rwX,go=rX "$stage"
+	for description in nfpm.yaml packaging/redis-cert-ca.yaml; do
+		for format in deb rpm; do
+			(here=$PWD && cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$here/dist/") >"$work/log" 2>&1 ||
+				{ cat "$work/log" >&2; exit 1; }
+		done
+	done
+done
+ls -l dist | awk 'NR > 1 { print $5, $9 }'
