@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"agent/ca/acme":               {"agent/ca", "agent/cert"},
 	"agent/pair":                  {"agent/cert"},
 	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/report", "reload"},
-	"cmd/redis-cert-agent":        {"agent", "agent/ca/step", "agent/cert", "agent/config", "agent/pair", "agent/plan", "agent/report", "reload"},
+	"cmd/redis-cert-agent":        {"agent", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/config", "agent/pair", "agent/plan", "agent/report", "reload"},
 	"cmd/redis-cert-ca/authority": {},
 	"cmd/redis-cert-ca":           {"cmd/redis-cert-ca/authority"},
 	"cmd/demo":                    {},

@@ -15,6 +15,9 @@ import (
 	"redis-cert-agent/agent/report"
 )
 
+// issueLimit is longer than any order may be configured to take.
+const issueLimit = time.Hour
+
 // A candidate is a pair that passed the gate and is not on disk yet.
 type candidate struct {
 	pair   *cert.Pair
@@ -80,8 +83,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	if wait := a.quiet[i].Sub(see.now); wait > 0 && !a.asked {
 		return nil, &patience{fmt.Errorf("%s wants to be left alone until %s", a.cas[i].URL, report.Time(a.quiet[i])), wait}
 	}
-	issued, err := a.Authorities[i].Issue(ctx, r)
-	a.Notify.Watchdog()
+	issued, err := a.wait(ctx, a.Authorities[i], r)
 	if err != nil {
 		a.cas[i].LastError = &report.Failure{Text: err.Error(), At: now()}
 		a.quiet[i] = now().Add(retryAfter(err))
@@ -102,6 +104,32 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 		o.Roots = append(o.Roots, cert.FingerprintOf(root).String())
 	}
 	return &candidate{pair: p, origin: o}, nil
+}
+
+// wait lets an authority take its time, and goes on telling the watchdog that
+// the loop is alive. An Issuer bounds itself; one that does not is cut off, so
+// that a loop that hangs is still seen.
+func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Issued, err error) {
+	ctx, cancel := context.WithTimeout(ctx, issueLimit)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		issued, err = i.Issue(ctx, r)
+	}()
+	ticks, stop := a.Notify.WatchdogTicks()
+	defer stop()
+	for {
+		select {
+		case <-done:
+			a.Notify.Watchdog()
+			return issued, err
+		case <-ticks:
+			if ctx.Err() == nil {
+				a.Notify.Watchdog()
+			}
+		}
+	}
 }
 
 // save puts c on disk, or keeps it for the next attempt.

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"redis-cert-agent/agent"
-	"redis-cert-agent/agent/ca/step"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/config"
 	"redis-cert-agent/agent/pair"
@@ -38,7 +37,7 @@ type house struct {
 
 // build puts an agent together for c. The store is c's.
 func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
-	roots, err := extraRoots(c.Roots.File)
+	roots, err := readRoots("roots.file", c.Roots.File)
 	if err != nil {
 		return nil, err
 	}
@@ -60,26 +59,16 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 		Successor:  h.successors,
 	}
 	for _, i := range c.Issuers {
-		o.Authorities = append(o.Authorities, authorityOf(i, roots))
+		authority, err := h.authorityOf(i, roots)
+		if err != nil {
+			return nil, err
+		}
+		o.Authorities = append(o.Authorities, authority)
 	}
 	for _, s := range c.Servers {
 		o.Servers = append(o.Servers, h.server(s))
 	}
 	return agent.New(o), nil
-}
-
-// authorityOf returns the certificate authority that i describes.
-func authorityOf(i config.Issuer, roots []*x509.Certificate) agent.Authority {
-	s := i.Step
-	return agent.Authority{CA: describe(i), Issuer: step.New(step.Options{
-		URL: s.URL, Fingerprint: s.Fingerprint, Provisioner: s.Provisioner, Password: s.Password.Read,
-		Lifetime: s.Lifetime, Timeout: s.Timeout, Roots: roots,
-	})}
-}
-
-// describe says for people what i is.
-func describe(i config.Issuer) report.CA {
-	return report.CA{Kind: "step", URL: i.Step.URL}
 }
 
 func usage(usages []string) agent.Usage {
@@ -132,17 +121,19 @@ func clientPair(s config.Server) (*tls.Certificate, error) {
 	return &c, nil
 }
 
-func extraRoots(path string) ([]*x509.Certificate, error) {
+// readRoots reads the certificates in the file that field names; none when path
+// is empty.
+func readRoots(field, path string) ([]*x509.Certificate, error) {
 	if path == "" {
 		return nil, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("roots.file: %w", err)
+		return nil, fmt.Errorf("%s: %w", field, err)
 	}
 	roots, err := cert.ParseCertificates(text)
 	if err != nil {
-		return nil, fmt.Errorf("roots.file %s: %w", path, err)
+		return nil, fmt.Errorf("%s %s: %w", field, path, err)
 	}
 	return roots, nil
 }
