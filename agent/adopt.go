@@ -26,7 +26,7 @@ func (a *Agent) waits(see sight) (plan.Step, bool) {
 	switch {
 	case a.bad == "" || a.badSince.IsZero() || a.pressed:
 		return plan.Step{}, false
-	case see.newest == nil:
+	case len(see.disk.All) == 0:
 		return plan.Step{Why: "another hand puts the files right, or renew --force replaces them"}, true
 	}
 	return plan.Step{Why: "another hand may not have finished", At: until}, see.now.Before(until)
