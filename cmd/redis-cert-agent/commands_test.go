@@ -35,7 +35,8 @@ func (s *stage) cmdConfig(ts *testscript.TestScript, args []string) error {
 //
 //	edit FILE OLD NEW
 func (s *stage) cmdEdit(ts *testscript.TestScript, args []string) error {
-	path, old, by := ts.MkAbs(args[0]), args[1], strings.ReplaceAll(args[2], `\n`, "\n")
+	lines := strings.NewReplacer(`\n`, "\n")
+	path, old, by := ts.MkAbs(args[0]), lines.Replace(args[1]), lines.Replace(args[2])
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -101,12 +102,15 @@ func environment(ts *testscript.TestScript) []string {
 
 // cmdFails runs the program, which must fail as people expect: with that exit
 // code, nothing on stdout, and on stderr one line that matches, or with -lines
-// more, and no secret.
+// more, and no secret. With -warned the log's warnings come before it.
 //
-//	fails [-lines N] CODE REGEXP ARGS...
+//	fails [-lines N] [-warned] CODE REGEXP ARGS...
 func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
-	lines := 1
-	args, err := flags(args, func(f *flag.FlagSet) { f.IntVar(&lines, "lines", 1, "lines of stderr") })
+	lines, warned := 1, false
+	args, err := flags(args, func(f *flag.FlagSet) {
+		f.IntVar(&lines, "lines", 1, "lines of stderr")
+		f.BoolVar(&warned, "warned", false, "warnings come before them")
+	})
 	if err != nil {
 		return err
 	}
@@ -129,7 +133,14 @@ func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
 	if stdout.Len() > 0 {
 		return fmt.Errorf("a failure printed to stdout:\n%s", &stdout)
 	}
-	return s.checkComplaint(stderr.String(), args[1], lines)
+	complaint := stderr.String()
+	if warned {
+		complaint = regexp.MustCompile(`(?m)^20\S+ warning .*\n`).ReplaceAllString(complaint, "")
+		if complaint == stderr.String() {
+			return errors.New("there was no warning")
+		}
+	}
+	return s.checkComplaint(complaint, args[1], lines)
 }
 
 func (s *stage) checkComplaint(text, pattern string, lines int) error {
@@ -148,7 +159,7 @@ func (s *stage) checkComplaint(text, pattern string, lines int) error {
 			return fmt.Errorf("a line of stderr does not say who talks: %s", line)
 		}
 	}
-	for _, hidden := range []string{secret, string(s.ca.Password), "eyJ", "PRIVATE KEY"} {
+	for _, hidden := range []string{secret, string(s.ca.Password), "eyJ", "-----BEGIN"} {
 		if strings.Contains(text, hidden) {
 			return errors.New("a secret shows on stderr")
 		}

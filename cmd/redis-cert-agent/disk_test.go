@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -21,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
+	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/reload/redistest"
 )
 
@@ -105,8 +107,12 @@ func (s *stage) shoot() (shot snapshot, err error) {
 	return shot, err
 }
 
+// own are the parts of the agent's directory that say nothing: every command
+// makes them, and the lock holds the process id of its last owner.
+var own = []string{"pair", "pair/generations", "pair/lock"}
+
 // walk adds every file below root/dir: mode, owner, size, time, and content or
-// target. The lock is left out, which holds the process id of its last owner.
+// target.
 func (shot snapshot) walk(root, dir string) error {
 	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -117,7 +123,7 @@ func (shot snapshot) walk(root, dir string) error {
 			return err
 		}
 		name, err := filepath.Rel(root, path)
-		if err != nil || name == "pair/lock" {
+		if err != nil || slices.Contains(own, name) {
 			return err
 		}
 		stat := fi.Sys().(*syscall.Stat_t)
@@ -145,8 +151,9 @@ func (shot snapshot) walk(root, dir string) error {
 // redis.crt, redis.key and ca.crt. Times count from now.
 //
 //	hand [-by ca|self|other] [-from -1h] [-to 1h] [-names N,N] [-key ec|rsa] [-encrypt] DIR
+//	hand -for KEY ... DIR   only redis.crt, for a key that is there
 func (s *stage) cmdHand(ts *testscript.TestScript, args []string) error {
-	var by, names string
+	var by, names, keyFile string
 	var l redistest.Leaf
 	var from, to time.Duration
 	var encrypt bool
@@ -154,6 +161,7 @@ func (s *stage) cmdHand(ts *testscript.TestScript, args []string) error {
 		f.StringVar(&by, "by", "ca", "who signs")
 		f.StringVar(&names, "names", s.name+",localhost,127.0.0.1", "names")
 		f.StringVar(&l.Key, "key", "ec", "type of the key")
+		f.StringVar(&keyFile, "for", "", "file of the key")
 		f.DurationVar(&from, "from", -30*time.Minute, "when it begins")
 		f.DurationVar(&to, "to", 24*time.Hour, "when it ends")
 		f.BoolVar(&encrypt, "encrypt", false, "encrypt the key")
@@ -178,17 +186,49 @@ func (s *stage) cmdHand(ts *testscript.TestScript, args []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f := p.Write(s.t, dir)
-	if !encrypt {
-		return nil
+	if keyFile != "" {
+		return s.recertify(p.Leaf(), ts.MkAbs(keyFile), filepath.Join(dir, "redis.crt"))
 	}
-	block, _ := pem.Decode(p.KeyPEM())
-	//lint:ignore SA1019 what people have is what must be named
-	locked, err := x509.EncryptPEMBlock(strings.NewReader(strings.Repeat("x", 64)), "PRIVATE KEY", block.Bytes, []byte("x"), x509.PEMCipherAES256)
+	f := p.Write(s.t, dir)
+	if encrypt {
+		return lock(f.Key)
+	}
+	return nil
+}
+
+// recertify writes a certificate like leaf, by the authority, for the key in
+// keyFile.
+func (s *stage) recertify(leaf *x509.Certificate, keyFile, to string) error {
+	text, err := os.ReadFile(keyFile)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(f.Key, pem.EncodeToMemory(locked), 0o600)
+	key, err := cert.ParseKey(text)
+	if err != nil {
+		return err
+	}
+	by := s.ca.intermediate
+	der, err := x509.CreateCertificate(rand.Reader, leaf, by.Cert, key.Public(), by.Key)
+	if err != nil {
+		return err
+	}
+	text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return os.WriteFile(to, append(text, pemText(by.Cert)...), 0o600)
+}
+
+// lock encrypts the key in a file, as openssl did for decades.
+func lock(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(text)
+	//lint:ignore SA1019 what people have is what must be named
+	locked, err := x509.EncryptPEMBlock(rand.Reader, block.Type, block.Bytes, []byte("x"), x509.PEMCipherAES256)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, pem.EncodeToMemory(locked), 0o600)
 }
 
 // cmdMount changes what this stage sees, and what it starts from then on:

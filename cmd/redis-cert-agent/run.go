@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,8 +48,8 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 // A daemon runs one agent after the other: a new one for each configuration.
 type daemon struct {
 	house
-	first   *config.Config              // the one of the start; its path and control socket stay
-	agent   atomic.Pointer[agent.Agent] // the one that runs; nil between two
+	first   *config.Config // the one of the start; its path and control socket stay
+	throne  throne
 	changes chan change
 }
 
@@ -62,7 +61,7 @@ type change struct {
 
 func newDaemon(c *config.Config, log *slog.Logger) *daemon {
 	log = log.With(slog.String(report.KeyInstance, c.Instance))
-	return &daemon{house: house{log: log, board: new(report.Board)}, first: c, changes: make(chan change)}
+	return &daemon{house: house{log: log, board: new(report.Board)}, first: c, throne: make(throne, 1), changes: make(chan change)}
 }
 
 func (d *daemon) run(ctx context.Context) error {
@@ -133,8 +132,7 @@ func (d *daemon) reign(ctx context.Context, store *pair.Store, a *agent.Agent) (
 	defer alarm.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx, alarm, hints) }()
-	d.agent.Store(a)
-	defer d.agent.Store(nil)
+	defer d.throne.take(a)()
 	select {
 	case err := <-ended:
 		return nil, err
@@ -162,13 +160,9 @@ func (d *daemon) handlers() report.Handlers {
 	return report.Handlers{
 		Status: d.board.Get,
 		Renew: func(ctx context.Context, force bool) (report.Outcome, error) {
-			a := d.agent.Load()
-			if a == nil {
-				return report.Outcome{}, errors.New("the configuration is being changed: ask again")
-			}
 			report.RenewalRequested.Log(ctx, d.log, "a person asked for a renewal", slog.Bool("force", force))
 			before := d.board.Get()
-			err := a.Renew(ctx, force)
+			err := d.throne.renew(ctx, force)
 			return report.OutcomeOf(before, d.board.Get()), err
 		},
 		Reload: d.reload,

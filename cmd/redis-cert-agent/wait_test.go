@@ -34,6 +34,11 @@ func (s *stage) look() ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
+// clientTLS dials as a client does that knows the authority's root and the name.
+func (s *stage) clientTLS() *tls.Dialer {
+	return &tls.Dialer{Config: &tls.Config{ServerName: s.name, RootCAs: cert.Pool([]*x509.Certificate{s.ca.RootCertificate})}}
+}
+
 // accepted says whether a client that knows the roots and the name accepts chain
 // now.
 func (s *stage) accepted(chain []*x509.Certificate) error {
