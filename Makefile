@@ -23,9 +23,10 @@ bin/%: FORCE
 
 FORCE:
 
+# ISSUER=acme goes through ACME instead of a JWK provisioner.
 demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo
 	@packaging/deps.sh redis-server
-	@bin/demo -agent bin/redis-cert-agent -ca bin/redis-cert-ca
+	@bin/demo -agent bin/redis-cert-agent -ca bin/redis-cert-ca -issuer $(or $(ISSUER),step)
 
 # TESTFLAGS adds to go test: make test TESTFLAGS='-run Reload -v'
 test: export CGO_ENABLED = 1

@@ -148,7 +148,11 @@ func issue(now time.Time, f Facts, p Policy) Step {
 	default:
 		due := Due(*f.Newest, p)
 		if now.Before(due) {
-			return Step{Why: "renewal", At: due, Due: due}
+			why := "two-thirds of the lifetime"
+			if f.Newest.suggested() {
+				why = "the authority's window"
+			}
+			return Step{Why: why, At: due, Due: due}
 		}
 		s = Step{Do: Issue, Why: reason(now, *f.Newest), Due: due}
 	}

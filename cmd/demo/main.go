@@ -23,9 +23,14 @@ func main() {
 	flag.StringVar(&o.agent, "agent", "bin/redis-cert-agent", "the agent's binary")
 	flag.StringVar(&o.ca, "ca", "bin/redis-cert-ca", "the CA's binary")
 	flag.StringVar(&o.redis, "redis", "redis-server", "the redis-server to use")
+	flag.StringVar(&o.issuer, "issuer", "step", "how the agent gets certificates: step or acme")
 	flag.DurationVar(&o.lifetime, "lifetime", 10*time.Second, "lifetime of the certificates")
 	flag.IntVar(&o.rotations, "rotations", 4, "rotations to wait for before the certificate is let expire")
 	flag.Parse()
+	if issuers[o.issuer] == "" {
+		fmt.Fprintf(os.Stderr, "demo: -issuer %q: want step or acme\n", o.issuer)
+		os.Exit(2)
+	}
 
 	redis.SetLogger(quiet{}) // the demo tells itself what fails
 
@@ -45,8 +50,12 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
+// issuers are the ways to get a certificate.
+var issuers = map[string]string{"step": "its JWK provisioner", "acme": "ACME with http-01"}
+
 type options struct {
 	agent, ca, redis string
+	issuer           string
 	lifetime         time.Duration
 	rotations        int
 }
@@ -63,7 +72,7 @@ func show(ctx context.Context, o options) (err error) {
 	if err := s.startCA(ctx); err != nil {
 		return err
 	}
-	say("ca", "a private CA on %s; its certificates live for %s", s.caURL, o.lifetime)
+	say("ca", "a private CA on %s, asked by %s; its certificates live for %s", s.caURL, issuers[o.issuer], o.lifetime)
 	if err := s.startAgent(ctx); err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type stage struct {
 	dir   string
 	began time.Time
 
-	caURL, caPin string
+	caURL        string
 	roots        *x509.CertPool
 	caProcess    *process
 	agentProcess *process
@@ -91,27 +91,35 @@ func (s *stage) startCA(ctx context.Context) error {
 		return err
 	}
 	out, err := exec.CommandContext(ctx, s.ca, "init", "--dir", s.path("ca"), "--name", "Demo", "--dns", "localhost,127.0.0.1",
-		"--address", address, "--provisioner", "demo", "--no-acme",
+		"--address", address, "--provisioner", "demo",
 		"--lifetime", s.lifetime.String(), "--min-lifetime", "1s", "--max-lifetime", time.Hour.String()).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s init: %w: %s", s.ca, err, out)
 	}
-	fields := regexp.MustCompile(`(?m)^(url|fingerprint|password|root)\s+(\S+)$`).FindAllStringSubmatch(string(out), -1)
+	fields := regexp.MustCompile(`(?m)^(url|fingerprint|password|root|acme)\s+(\S+)$`).FindAllStringSubmatch(string(out), -1)
 	said := map[string]string{}
 	for _, f := range fields {
 		said[f[1]] = f[2]
 	}
-	s.caURL, s.caPin = said["url"], said["fingerprint"]
+	s.caURL = said["url"]
 	root, err := os.ReadFile(said["root"])
 	if err != nil {
 		return err
 	}
 	s.roots = x509.NewCertPool()
 	s.roots.AppendCertsFromPEM(root)
-	if err := s.writeAgentConfig(said["password"]); err != nil {
+	challenges, err := freeAddress()
+	if err != nil {
 		return err
 	}
-	s.caProcess, err = start(s.path("ca.log"), s.ca, "run", "--dir", s.path("ca"))
+	if err := s.writeAgentConfig(said, challenges); err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(challenges)
+	if err != nil {
+		return err
+	}
+	s.caProcess, err = start(s.path("ca.log"), s.ca, "run", "--dir", s.path("ca"), "--acme-http-port", port)
 	if err != nil {
 		return err
 	}
@@ -124,16 +132,26 @@ func (s *stage) startCA(ctx context.Context) error {
 	})
 }
 
-func (s *stage) writeAgentConfig(passwordFile string) error {
+// writeAgentConfig writes the agent's configuration from what the CA said, and
+// where the agent is to answer the CA's challenges.
+func (s *stage) writeAgentConfig(said map[string]string, challenges string) error {
 	if err := os.WriteFile(s.path("redis-password"), []byte(s.password+"\n"), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(s.path("demo.yaml"), fmt.Appendf(nil, `issuer:
-  step:
+	issuer := fmt.Sprintf(`  step:
     url: %s
     fingerprint: %s
     provisioner: demo
-    password_file: %s
+    password_file: %s`, said["url"], said["fingerprint"], said["password"])
+	if s.issuer == "acme" {
+		issuer = fmt.Sprintf(`  acme:
+    directory: %s
+    fingerprint: %s
+    challenge:
+      http-01: {listen: "%s"}`, said["acme"], said["fingerprint"], challenges)
+	}
+	return os.WriteFile(s.path("demo.yaml"), fmt.Appendf(nil, `issuer:
+%s
 names: [localhost, 127.0.0.1]
 servers:
   - address: %s
@@ -141,7 +159,7 @@ servers:
 directory: %s
 control: %s
 clock_wait: 0s
-`, s.caURL, s.caPin, passwordFile, s.redisAddr, s.path("redis-password"), s.path("pair"), s.path("control.sock")), 0o644)
+`, issuer, s.redisAddr, s.path("redis-password"), s.path("pair"), s.path("control.sock")), 0o644)
 }
 
 // startAgent starts the agent and waits until a pair is on disk.

@@ -16,7 +16,8 @@ import (
 )
 
 func newRunCommand() *cobra.Command {
-	var dir, address string
+	var dir string
+	var o authority.RunOptions
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run a certificate authority",
@@ -31,12 +32,14 @@ restart it after a change of config/ca.json.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			log := newLogger(cmd.ErrOrStderr(), os.Getenv)
-			return serve(ctx, dir, authority.RunOptions{Address: address, Log: log}, cmd.OutOrStdout())
+			o.Log = newLogger(cmd.ErrOrStderr(), os.Getenv)
+			return serve(ctx, dir, o, cmd.OutOrStdout())
 		},
 	}
 	addDirFlag(cmd, &dir)
-	cmd.Flags().StringVar(&address, "address", "", "what to listen on, host:port (default: what init was told; the URL keeps its name)")
+	cmd.Flags().StringVar(&o.Address, "address", "", "what to listen on, host:port (default: what init was told; the URL keeps its name)")
+	cmd.Flags().IntVar(&o.ACMEHTTPPort, "acme-http-port", 0, "port at which hosts answer http-01 challenges (default 80)")
+	cmd.Flags().IntVar(&o.ACMETLSPort, "acme-tls-port", 0, "port at which hosts answer tls-alpn-01 challenges (default 443)")
 	return cmd
 }
 
