@@ -1,0 +1,324 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+
+	"github.com/miekg/dns"
+)
+
+// update is a challenge that a name server of the test takes.
+func update(n *nameserver) DNS01Update {
+	return DNS01Update{
+		Server: n.addr, KeyName: tsigName, Secret: secretOf(tsigSecret),
+		Propagation: 10 * time.Second, NameServers: []string{n.addr},
+	}
+}
+
+// startDNS starts a name server, and a Pebble that asks it.
+func startDNS(t *testing.T, s shape) (*nameserver, *pebble, Options) {
+	t.Helper()
+	n := newNameserver(t, "internal", "127.0.0.1")
+	s.resolver = n.addr
+	p := startPebble(t, s)
+	o := p.options(t)
+	o.Challenge = update(n)
+	return n, p, o
+}
+
+// clear checks that name has none of the records that an order added, and that
+// there were some.
+func isClear(t *testing.T, n *nameserver, name string, added int) {
+	t.Helper()
+	if left := n.txt(name); len(left) > 0 {
+		t.Errorf("%s still has %q", name, left)
+	}
+	var adds, removes []string
+	for _, u := range n.log() {
+		if what, ok := strings.CutPrefix(u, "add "); ok {
+			adds = append(adds, what)
+		} else {
+			removes = append(removes, strings.TrimPrefix(u, "remove "))
+		}
+	}
+	slices.Sort(adds)
+	slices.Sort(removes)
+	if len(adds) != added || !slices.Equal(adds, removes) {
+		t.Errorf("added %q, removed %q; want %d", adds, removes, added)
+	}
+}
+
+func TestDNS01Update(t *testing.T) {
+	t.Parallel()
+	n, _, o := startDNS(t, shape{})
+	// The wildcard and its base have their records at the same name.
+	names := []string{"r.internal", "*.r.internal", "redis9.internal"}
+	n.hide(3) // other servers of a zone lag behind
+	good(t, issue(t, New(o), ca.Request{Names: names}), names, cert.P256)
+	isClear(t, n, "_acme-challenge.r.internal.", 3)
+}
+
+func TestDNS01StepCA(t *testing.T) {
+	t.Parallel()
+	s := useStepCA(t)
+	names := []string{"*.d1.internal", "d2.internal"}
+	how := update(s.names)
+	how.Zone = "Internal" // case and the last dot do not matter
+	good(t, issue(t, New(s.options(t, how)), ca.Request{Names: names}), names, cert.P256)
+	if left := s.names.txt("_acme-challenge.d1.internal."); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// Records of other hands stay.
+func TestDNS01KeepsOthers(t *testing.T) {
+	t.Parallel()
+	n, _, o := startDNS(t, shape{})
+	n.add(t, `_acme-challenge.redis1.internal. 60 IN TXT "of another host"`)
+	issue(t, New(o), ca.Request{})
+	if got := n.txt("_acme-challenge.redis1.internal."); !slices.Equal(got, []string{"of another host"}) {
+		t.Errorf("left are %q", got)
+	}
+}
+
+// The name servers to wait for are those of the zone: each of them, at the
+// address beside its name, from the server, or as this host resolves it.
+func TestDNS01NameServers(t *testing.T) {
+	t.Parallel()
+	n, _, o := startDNS(t, shape{})
+	host, port, err := net.SplitHostPort(n.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.add(t, "ns.internal. 60 IN A "+host)
+	n.add(t, "internal. 60 IN NS localhost.") // which the server says is at its default address
+	how := update(n)
+	how.NameServers, how.port = nil, port
+	o.Challenge = how
+	n.hide(2)
+	issue(t, New(o), ca.Request{})
+	isClear(t, n, "_acme-challenge.redis1.internal.", 1)
+
+	// One of them has no such server.
+	n.add(t, "internal. 60 IN NS gone.internal.")
+	n.add(t, "gone.internal. 60 IN A "+freshHost(t))
+	how.Propagation = 500 * time.Millisecond
+	o.Challenge = how
+	says(t, refused(t, New(o), ca.Request{}), "prove redis1.internal: ", "gone.internal. does not have the TXT record of _acme-challenge.redis1.internal. after 500ms", "refused")
+	isClear(t, n, "_acme-challenge.redis1.internal.", 2)
+}
+
+// An alias leads to where the record belongs.
+func TestDNS01Alias(t *testing.T) {
+	t.Parallel()
+	n, p, o := startDNS(t, shape{})
+	n.add(t, "_acme-challenge.redis1.internal. 60 IN CNAME one.acme.internal.")
+	n.add(t, "one.acme.internal. 60 IN CNAME two.acme.internal.")
+	owner := place{"two.acme.internal.", "internal."}
+	open, err := o.Challenge.open(t.Context(), []string{"redis1.internal"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := open.(*updateProof).places["_acme-challenge.redis1.internal."]; got != owner {
+		t.Errorf("the record goes to %v, want %v", got, owner)
+	}
+	n.add(t, "two.acme.internal. 60 IN CNAME one.acme.internal.")
+	says(t, refused(t, New(o), ca.Request{}), "go on and on")
+	if p.count("order-plz") > 0 {
+		t.Error("an order was made")
+	}
+}
+
+// What a name server says no to costs no order, or leaves nothing behind.
+func TestDNS01Refusals(t *testing.T) {
+	t.Parallel()
+	n, p, o := startDNS(t, shape{})
+	code := func(rcode int, signed bool) func(*dns.Msg) *dns.Msg {
+		return func(q *dns.Msg) *dns.Msg {
+			if q.Opcode != dns.OpcodeUpdate {
+				return nil
+			}
+			m := new(dns.Msg).SetRcode(q, rcode)
+			if signed {
+				ts := q.IsTsig()
+				m.SetTsig(ts.Hdr.Name, ts.Algorithm, 300, time.Now().Unix())
+			}
+			return m
+		}
+	}
+	tests := []struct {
+		name    string
+		change  func(*DNS01Update)
+		instead func(*dns.Msg) *dns.Msg
+		orders  bool
+		wants   []string
+	}{
+		{name: "unknown key", change: func(d *DNS01Update) { d.KeyName = "other" }, orders: true, wants: []string{"does not know TSIG key other (BADKEY)", "hmac-sha256"}},
+		{name: "wrong secret", change: func(d *DNS01Update) { d.Secret = secretOf("d3Jvbmc=") }, orders: true, wants: []string{"another secret", "(BADSIG)"}},
+		{name: "no base64", change: func(d *DNS01Update) { d.Secret = secretOf("not base64!") }, wants: []string{"illegal base64"}},
+		{name: "empty secret", change: func(d *DNS01Update) { d.Secret = secretOf("") }, wants: []string{"the TSIG secret is no base64"}},
+		{name: "no key", change: func(d *DNS01Update) { d.KeyName, d.Secret = "", nil }, orders: true, wants: []string{"refuses the update", "no TSIG key"}},
+		{name: "other zone", change: func(d *DNS01Update) { d.Zone = "example.com" }, wants: []string{"is not in the zone example.com."}},
+		{name: "smaller zone", change: func(d *DNS01Update) { d.Zone = "redis1.internal" }, orders: true, wants: []string{"does not have _acme-challenge.redis1.internal. in the zone redis1.internal."}},
+		{name: "not its zone", instead: func(q *dns.Msg) *dns.Msg { return new(dns.Msg).SetRcode(q, dns.RcodeRefused) }, wants: []string{"names no zone that _acme-challenge.redis1.internal. is in"}},
+		{name: "refused", instead: code(dns.RcodeRefused, true), orders: true, wants: []string{"refuses the update", "update-policy"}},
+		{name: "not primary", instead: code(dns.RcodeNotAuth, false), orders: true, wants: []string{"is not the primary of internal."}},
+		{name: "broken", instead: code(dns.RcodeServerFailure, false), orders: true, wants: []string{"with SERVFAIL"}},
+		{name: "unsigned", instead: code(dns.RcodeSuccess, false), orders: true, wants: []string{"the reply to the update is not signed"}},
+		{name: "down", change: func(d *DNS01Update) { d.Server = at(freshHost(t), 53) }, wants: []string{":53 does not answer"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d, before := update(n), p.count("order-plz")
+			d.Propagation = time.Second
+			if tt.change != nil {
+				tt.change(&d)
+			}
+			n.instead(tt.instead)
+			defer n.instead(nil)
+			o := o
+			o.Challenge = d
+			o.AccountKeyFile = p.options(t).AccountKeyFile
+			e := refused(t, New(o), ca.Request{})
+			says(t, e, append(tt.wants, "prove")...)
+			if strings.Contains(e.Error(), tsigSecret) {
+				t.Error("the secret shows")
+			}
+			if ordered := p.count("order-plz") > before; ordered != tt.orders {
+				t.Errorf("an order was made: %t, want %t", ordered, tt.orders)
+			}
+		})
+	}
+	isClear(t, n, "_acme-challenge.redis1.internal.", 0)
+}
+
+// A reply with somebody else's signature is no reply.
+func TestDNS01ForgedReply(t *testing.T) {
+	t.Parallel()
+	p := &updateProof{d: DNS01Update{KeyName: tsigName}, server: "ns", secret: tsigSecret}
+	reply := new(dns.Msg).SetUpdate("internal.")
+	reply.SetTsig(tsigName, dns.HmacSHA256, 300, time.Now().Unix())
+	if err := p.verdict(record{}, reply, dns.ErrSig); err == nil || !strings.Contains(err.Error(), "does not verify") {
+		t.Errorf("forged: %v", err)
+	}
+	if err := p.verdict(record{}, reply, nil); err != nil {
+		t.Errorf("fine: %v", err)
+	}
+}
+
+// An answer that does not fit into UDP is asked for again over TCP.
+func TestDNS01Truncated(t *testing.T) {
+	t.Parallel()
+	n, _, o := startDNS(t, shape{})
+	var first = true
+	n.instead(func(q *dns.Msg) *dns.Msg {
+		if q.Question[0].Qtype != dns.TypeTXT || !first {
+			return nil
+		}
+		first = false
+		m := new(dns.Msg).SetReply(q)
+		m.Truncated = true
+		return m
+	})
+	issue(t, New(o), ca.Request{})
+	if first {
+		t.Error("nobody asked")
+	}
+}
+
+// Whatever ends an order, its records are removed.
+func TestDNS01CleanUp(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var act func(http.ResponseWriter, *http.Request) bool
+	n, _, o := startDNS(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+		return act != nil && strings.HasPrefix(r.URL.Path, "/chalZ/") && act(w, r)
+	}})
+	c := New(o)
+
+	act = func(w http.ResponseWriter, r *http.Request) bool {
+		problem(w, http.StatusForbidden, "unauthorized", `"detail":"no"`)
+		return true
+	}
+	says(t, refused(t, c, ca.Request{}), "prove redis1.internal: ", "unauthorized: no")
+	isClear(t, n, "_acme-challenge.redis1.internal.", 1)
+
+	act = func(_ http.ResponseWriter, r *http.Request) bool {
+		payload(r) // net/http notices that the client goes once the body is read
+		cancel()
+		<-r.Context().Done()
+		return true
+	}
+	_, err := c.Issue(ctx, fill(ca.Request{}))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	says(t, checked(t, c, err), "prove redis1.internal", "cancelled")
+	isClear(t, n, "_acme-challenge.redis1.internal.", 2)
+}
+
+// A record that cannot be removed is told, and the certificate is good.
+func TestDNS01LeftBehind(t *testing.T) {
+	t.Parallel()
+	n, _, o := startDNS(t, shape{})
+	updates := 0
+	n.instead(func(q *dns.Msg) *dns.Msg {
+		if q.Opcode == dns.OpcodeUpdate {
+			if updates++; updates > 1 {
+				return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+			}
+		}
+		return nil
+	})
+	var told []string
+	o.Warn = func(msg string) { told = append(told, msg) }
+	issue(t, New(o), ca.Request{})
+	if last := told[len(told)-1]; !strings.Contains(last, "the TXT record of _acme-challenge.redis1.internal. stays behind") || !strings.Contains(last, "SERVFAIL") {
+		t.Errorf("told %q", told)
+	}
+}
+
+func TestZone(t *testing.T) {
+	t.Parallel()
+	n := newNameserver(t, "b.internal", "127.0.0.1")
+	p := &updateProof{server: n.addr}
+	for _, name := range []string{"b.internal.", "_acme-challenge.b.internal.", "_acme-challenge.x.y.b.internal."} {
+		if zone, err := p.zone(t.Context(), name); err != nil || zone != "b.internal." {
+			t.Errorf("%s is in %s, %v", name, zone, err)
+		}
+	}
+	if zone, err := p.zone(t.Context(), "_acme-challenge.internal."); err == nil {
+		t.Errorf("a name above the zone is in %s", zone)
+	}
+	// A server that answers for names it does not have.
+	n.instead(func(q *dns.Msg) *dns.Msg {
+		m := new(dns.Msg).SetReply(q)
+		soa, _ := dns.NewRR("other.example. 60 IN SOA a. b. 1 1 1 1 1")
+		m.Ns = append(m.Ns, soa)
+		return m
+	})
+	if zone, err := p.zone(t.Context(), "x.b.internal."); err == nil {
+		t.Errorf("believed that x.b.internal. is in %s", zone)
+	}
+}
+
+func TestWithPort(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"ns.internal": "ns.internal:53", "10.0.0.1": "10.0.0.1:53", "10.0.0.1:5353": "10.0.0.1:5353",
+		"::1": "[::1]:53", "[::1]": "[::1]:53", "[::1]:5353": "[::1]:5353",
+	} {
+		if got := withPort(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
