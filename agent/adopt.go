@@ -27,7 +27,7 @@ func (a *Agent) waits(see sight) (plan.Step, bool) {
 	case a.bad == "" || a.badSince.IsZero() || a.pressed:
 		return plan.Step{}, false
 	case len(see.disk.All) == 0:
-		return plan.Step{Why: "another hand puts the files right, or renew --force replaces them"}, true
+		return plan.Step{Why: "another hand puts the files right, or `redis-cert-agent renew --force` replaces them"}, true
 	}
 	return plan.Step{Why: "another hand may not have finished", At: until}, see.now.Before(until)
 }
@@ -48,7 +48,7 @@ func (a *Agent) judge(ctx context.Context, see *sight) bool {
 		a.bad = ""
 		return true
 	}
-	if text := fmt.Sprintf("the pair that another hand put at %s is not loaded: %v; renew --force replaces it", strings.Join(f.Files, ", "), err); text != a.bad {
+	if text := fmt.Sprintf("the pair that another hand put at %s is not loaded: %v; `redis-cert-agent renew --force` replaces it", strings.Join(f.Files, ", "), err); text != a.bad {
 		a.bad, a.badSince = text, time.Time{}
 		if f.Err != nil {
 			a.badSince = see.now

@@ -95,7 +95,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 		err = a.need(see, cert.Merge(issued.Roots, a.Roots)).Check(p, now())
 	}
 	if err != nil {
-		err = fmt.Errorf("the certificate that %s gave is refused, nothing was changed: %w", issued.Issuer, err)
+		err = fmt.Errorf("the certificate that %s gave is refused, nothing was changed: %w; mend what the CA is set to issue, or the names, key and usages that this configuration wants", issued.Issuer, err)
 		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
 		return nil, err
 	}

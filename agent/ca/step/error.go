@@ -131,6 +131,8 @@ func (c *Client) hint(e *Error, h http.Header) string {
 		return "ask for a lifetime that the provisioner allows"
 	case e.Op == opSign && e.Status == http.StatusForbidden:
 		return "ask the CA's administrator to allow the name"
+	case e.trouble():
+		return "the CA, or a proxy before it, is in trouble: see its log"
 	case e.Status == http.StatusProxyAuthRequired:
 		return "the proxy that the environment names wants a login"
 	}
