@@ -107,7 +107,7 @@ the faults are printed, and the agent goes on with the old one.`,
 			if err != nil {
 				return err
 			}
-			return report.Dial(c.Control).Reload(cmd.Context())
+			return startIt(report.Dial(c.Control).Reload(cmd.Context()))
 		},
 	}
 }
@@ -151,7 +151,15 @@ func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
 		f, _ := w.(*os.File)
 		err = s.WriteText(w, f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == "")
 	}
-	return errors.Join(err, asked)
+	return errors.Join(err, startIt(asked))
+}
+
+// startIt adds the remedy when no agent runs.
+func startIt(err error) error {
+	if errors.Is(err, report.ErrNotRunning) {
+		return fmt.Errorf("%w: start it (systemctl start redis-cert-agent)", err)
+	}
+	return err
 }
 
 // diskStatus is what can be told without an agent.

@@ -115,7 +115,7 @@ func clientPair(s config.Server) (*tls.Certificate, error) {
 	}
 	p, err := cert.Parse(chain, key, nil)
 	if err != nil {
-		return nil, fmt.Errorf("client_cert %s and client_key %s: %w", s.ClientCert, s.ClientKey, err)
+		return nil, fmt.Errorf("client_cert %s and client_key %s: %w; name a certificate and its own key", s.ClientCert, s.ClientKey, err)
 	}
 	c := p.TLS()
 	return &c, nil
@@ -133,7 +133,7 @@ func readRoots(field, path string) ([]*x509.Certificate, error) {
 	}
 	roots, err := cert.ParseCertificates(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", field, path, err)
+		return nil, fmt.Errorf("%s %s: %w; name a PEM file of root certificates", field, path, err)
 	}
 	return roots, nil
 }

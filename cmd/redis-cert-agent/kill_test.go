@@ -23,20 +23,7 @@ import (
 // on disk matches, clients accept it, and redis starts on it.
 func TestKilledInRotations(t *testing.T) {
 	t.Parallel()
-	ca, err := sharedCA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.MkdirTemp("", "kill") // short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := newStage(t, dir, "killed.internal", ca)
-	s.must(s.writeSecrets())
-	values := map[string]string{"CA_URL": "https://" + s.road.Addr, "CA_PIN": ca.Fingerprint, "NAME": s.name, "REDIS": s.addr, "WORK": dir}
-	s.must(os.WriteFile(s.path("agent.yaml"), []byte(os.Expand(usualConfig, func(k string) string { return values[k] })), 0o600))
-
+	s := newPlainStage(t, "killed.internal")
 	s.must(s.startAgent(nil, "run", "--config", "agent.yaml"))
 	s.must(s.until("a pair", func() bool { return s.pairOnDisk() == nil }))
 	files := redistest.Files{Cert: s.path("pair/current/redis.crt"), Key: s.path("pair/current/redis.key"), CA: s.path("pair/current/ca.crt")}
@@ -65,7 +52,7 @@ func TestKilledInRotations(t *testing.T) {
 			t.Fatalf("kill %d: clients: %v", n, err)
 		}
 	}
-	if issued := ca.count(s.name); issued < kills {
+	if issued := s.ca.count(s.name); issued < kills {
 		t.Errorf("only %d certificates were issued in %d lives: this killed at rest", issued, kills)
 	}
 	if commands.Load() == 0 {

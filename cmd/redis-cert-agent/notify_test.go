@@ -10,7 +10,8 @@ import (
 )
 
 // A notifySocket stands in for systemd (sd_notify(3)): it writes every message
-// to a file, one a line, with " | " for the newlines in it.
+// to a file, one a line, with " | " for the newlines in it, and tells whether
+// there was a pair when READY came.
 type notifySocket struct {
 	conn    *net.UnixConn
 	running sync.WaitGroup
@@ -40,7 +41,11 @@ func (s *stage) cmdNotify(ts *testscript.TestScript, args []string) error {
 			if err != nil {
 				return // closed
 			}
-			_, _ = log.WriteString(strings.ReplaceAll(string(buf[:k]), "\n", " | ") + "\n")
+			line := strings.ReplaceAll(string(buf[:k]), "\n", " | ")
+			if _, err := os.Stat(s.path("pair/current/redis.crt")); line == "READY=1" && err != nil {
+				line += " without a pair"
+			}
+			_, _ = log.WriteString(line + "\n")
 		}
 	})
 	s.notify = n

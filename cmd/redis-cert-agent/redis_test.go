@@ -88,6 +88,9 @@ func (s *stage) startRedis(ts *testscript.TestScript, args []string) error {
 	}
 	o.Files = redistest.Files{Cert: ts.MkAbs(dir + "/redis.crt"), Key: ts.MkAbs(dir + "/redis.key"), CA: ts.MkAbs(dir + "/ca.crt")}
 	s.do(func() { s.redis = redistest.Start(s.t, o) })
+	if s.redis == nil {
+		return errors.New("redis does not start")
+	}
 	s.pid = s.redis.PID()
 	return nil
 }
