@@ -29,6 +29,7 @@ type nameserver struct {
 	hidden  int                 // how many answers to TXT questions come without what was added
 	updates []string            // "add NAME VALUE", "remove NAME VALUE"
 	answer  func(*dns.Msg) *dns.Msg
+	answers map[string]func(*dns.Msg) *dns.Msg // by the name in the question
 }
 
 // newNameserver starts one. All names that it has no records of resolve to
@@ -131,9 +132,23 @@ func (n *nameserver) instead(f func(*dns.Msg) *dns.Msg) {
 	n.answer = f
 }
 
+// intercept lets f answer for one name; what f returns nil for is answered as
+// ever.
+func (n *nameserver) intercept(name string, f func(*dns.Msg) *dns.Msg) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.answers == nil {
+		n.answers = map[string]func(*dns.Msg) *dns.Msg{}
+	}
+	n.answers[name] = f
+}
+
 func (n *nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	n.mu.Lock()
 	f := n.answer
+	if one := n.answers[dns.CanonicalName(q.Question[0].Name)]; one != nil {
+		f = one
+	}
 	n.mu.Unlock()
 	var m *dns.Msg
 	if f != nil {
