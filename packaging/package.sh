@@ -4,6 +4,9 @@
 # times are that of the commit, and all modes are set here.
 #
 #   VERSION=v1.2.3 packaging/package.sh [ARCHITECTURE...]     default: amd64 arm64
+#
+# OUT is another directory than dist; PACKAGES is a list of descriptions, to
+# build fewer than both.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -13,7 +16,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C CGO_ENABLED=0
 PACKAGE_VERSION=$(packaging/version.sh "${VERSION:-$(git describe --tags --always --dirty)}")
 export PACKAGE_VERSION
-mkdir -p dist
+mkdir -p "${OUT:=$PWD/dist}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -52,11 +55,11 @@ for GOARCH in ${*:-amd64 arm64}; do
 	for command in redis-cert-agent redis-cert-ca; do build "$stage/bin/$command" $command; done
 	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	chmod -R u=rwX,go=rX "$stage"
-	for description in nfpm.yaml packaging/redis-cert-ca.yaml; do
+	for description in ${PACKAGES:-nfpm.yaml packaging/redis-cert-ca.yaml}; do
 		for format in deb rpm; do
-			(here=$PWD && cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$here/dist/") >"$work/log" 2>&1 ||
+			(here=$PWD && cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$OUT/") >"$work/log" 2>&1 ||
 				{ cat "$work/log" >&2; exit 1; }
 		done
 	done
 done
-ls -l dist | awk 'NR > 1 { print $5, $9 }'
+ls -l "$OUT" | awk 'NR > 1 { print $5, $9 }'

@@ -1,0 +1,203 @@
+# The life of the .deb on one release, with one server.
+set -uo pipefail
+. "$(dirname "$0")/machine.sh"
+. "$(dirname "$0")/agent.sh"
+
+install() { on sh -c "dpkg --force-confold -i $*"; }
+agent=redis-cert-agent.service
+started=$SECONDS
+phase() { echo "# $((SECONDS - started)) s: $*"; }
+
+unpack deb
+boot
+on systemctl mask -q --now systemd-timesyncd 2>/dev/null
+
+phase install, not configured
+check "installs" install /packages/redis-cert-agent_0.1.0-1_*.deb /packages/redis-cert-ca_0.1.0-1_*.deb || bail "no package"
+check "is enabled" same enabled on systemctl is-enabled $agent
+check "waits without a configuration" same inactive on systemctl is-active $agent
+check "nothing has failed" same "" on systemctl list-units --failed --plain --no-legend
+check "status names the missing file" outputs "ConditionPathExists=/etc/redis-cert-agent/config.yaml" on systemctl status $agent
+check "status names the example" outputs "file:///etc/redis-cert-agent/config.yaml.example" on systemctl status $agent
+check "the template unit is there" outputs "redis-cert-agent@.service" on systemctl list-unit-files 'redis-cert-agent@*'
+
+phase bad input
+check "the CA starts" ca || bail "no CA"
+credentials
+check "the CA is up" same active on systemctl is-active redis-cert-ca
+printf 'names: []\nservers: [10.9.8.7:1]\nsurprise: yes\n' | write /etc/redis-cert-agent/config.yaml
+before=$SECONDS
+check "a faulty configuration fails the start" not on systemctl start $agent
+check "at once" test $((SECONDS - before)) -le 3
+check "and is not started again" same "failed 0" on sh -c "echo \$(systemctl is-active $agent) \$(systemctl show -P NRestarts $agent)"
+check "status shows the faults" outputs "config.yaml:3: surprise" on systemctl status -n 20 $agent
+config default 6379 1h
+mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
+if [ "$SERVER" = valkey ]; then
+	on install -D -m 0644 /usr/share/doc/redis-cert-agent/examples/valkey.conf /etc/systemd/system/$agent.d/valkey.conf
+	on systemctl daemon-reload
+fi
+check "a missing credential fails the start" not on systemctl start $agent
+check "status says which" outputs "provisioner-password" on systemctl status -n 20 $agent
+on systemctl reset-failed $agent
+
+phase first start
+secret /etc/redis-cert-agent/provisioner-password "$provisioner_password"
+secret /etc/redis-cert-agent/redis-password the-agents-password
+server_config "$conf" 6379 default
+check "one systemctl starts both" on systemctl enable --now $agent "$service" || bail "no start"
+check "the server has a certificate that verifies" eventually 10 shown 6379 || bail "no certificate"
+check "and was started once" same 0 property "$service" NRestarts
+check "the agent has proven it" eventually 10 outputs '^ok, .*1 of 1 server proven, next renewal at 20' property $agent StatusText
+check "status tells the serial and the end" outputs 'serial [0-9a-f]+…, valid until 20' property $agent StatusText
+check "redis-cert-agent status agrees" outputs "proven" on redis-cert-agent status
+check "redis can read the key" on runuser -u "$SERVER" -- test -r $state/default/current/redis.key
+check "and not write it" not on runuser -u "$SERVER" -- test -w $state/default/current/redis.key
+check "nor the directory" not on runuser -u "$SERVER" -- test -w $state/default
+check "nobody else can read it" not on runuser -u daemon -- test -r $state/default/current/redis.key
+
+phase sandbox
+pid=$(main_pid $agent)
+inside() { on nsenter -t "$pid" -m "$@"; }
+check "it runs as its own user" same redis-cert-agent on ps -o user:32= -p "$pid"
+check "without capabilities" outputs '^CapBnd:\s0+$' on cat "/proc/$pid/status"
+check "with a filter of system calls" outputs '^Seccomp:\s2$' on cat "/proc/$pid/status"
+check "it cannot write to /etc" not inside sh -c 'touch /etc/x'
+check "redis.conf is hidden from it" not inside test -s "$conf"
+check "so is redis' data" not inside sh -c "ls /var/lib/$SERVER/* 2>/dev/null | grep -q ."
+check "secrets are not in its environment" not on grep -q the-agents-password "/proc/$pid/environ"
+if [ "$SUITE" != bullseye ]; then
+	check "exposure is at most 1.1" on systemd-analyze security --threshold=11 $agent
+	check "verify has nothing to say" same "" on systemd-analyze verify --man=no $agent redis-cert-agent@x.service redis-cert-ca.service
+fi
+
+phase journal
+check "an entry by MESSAGE_ID and instance" outputs "issued" on journalctl --no-pager -q MESSAGE_ID=8053ef9eab4345b5ad24fa13d32fd8ec RCA_INSTANCE=default
+check "the catalog explains it" outputs "Subject: A certificate was issued" on journalctl --no-pager -q -x MESSAGE_ID=8053ef9eab4345b5ad24fa13d32fd8ec
+check "the life of one certificate" outputs "proven by a handshake" on sh -c "journalctl -q --no-pager RCA_SERIAL=\$(journalctl -q -F RCA_SERIAL | head -n 1)"
+
+phase a second instance
+if [ "$SERVER" = redis ]; then
+	config second 6380 1h
+	secret /etc/redis-cert-agent/second.provisioner-password "$provisioner_password"
+	secret /etc/redis-cert-agent/second.redis-password the-agents-password
+	printf 'dir /var/lib/redis\nbind 127.0.0.1\nsupervised systemd\n' | write /etc/redis/redis-second.conf
+	server_config /etc/redis/redis-second.conf 6380 second
+	check "an instance and its server start" on systemctl enable --now redis-cert-agent@second redis-server@second
+	check "and the server has a certificate" eventually 10 shown 6380
+	check "once started" same 0 property redis-server@second NRestarts
+fi
+
+phase watchdog
+printf '[Service]\nWatchdogSec=3s\n' | write /etc/systemd/system/$agent.d/e2e.conf
+check "the packaged unit has a watchdog" same 3min property $agent WatchdogUSec
+on systemctl daemon-reload
+on systemctl restart $agent
+pid=$(main_pid $agent)
+mark=$(note)
+on kill -STOP "$pid"
+hung_over() { [ "$(property $agent NRestarts)" = 1 ] && [ "$(on systemctl is-active $agent)" = active ]; }
+check "a hung agent is killed and started again" eventually 25 hung_over
+check "by the watchdog" outputs "Watchdog timeout" journal "$mark" -u $agent
+rm "$root/etc/systemd/system/$agent.d/e2e.conf"
+on systemctl daemon-reload
+on systemctl restart $agent
+
+phase rotations
+config default 6379 15s
+mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
+check "a changed configuration is read again" on systemctl reload $agent
+check "a renewal by hand" outputs "issued serial" on redis-cert-agent renew --force
+server_pid=$(main_pid "$service")
+mark=$(note)
+seen=$(shown 6379)
+for n in 1 2 3; do
+	check "rotation $n is seen by a client" eventually 25 another 6379 "$seen"
+	seen=$(shown 6379)
+done
+check "no error in the journal meanwhile" same "" journal "$mark" -u $agent -p err
+check "the same server process" same "$server_pid" main_pid "$service"
+
+phase expired
+on systemctl mask -q --runtime --now $agent
+check "without an agent it expires" eventually 25 expired 6379
+on systemctl unmask -q --runtime $agent
+on systemctl start $agent
+check "the agent recovers it" eventually 10 another 6379 "$seen"
+check "the same server process" same "$server_pid" main_pid "$service"
+config default 6379 1h
+mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
+on systemctl reload $agent
+on redis-cert-agent renew --force >/dev/null
+
+phase tls-auth-clients
+echo "tls-auth-clients yes" >>"$root/$conf"
+on systemctl restart "$service"
+pair="-cert $state/default/current/redis.crt -key $state/default/current/redis.key"
+seen=$(eventually 10 shown 6379 "$pair")
+check "a renewal where clients must have a certificate" outputs "issued serial .* 1 of 1 server proven" on redis-cert-agent renew --force
+check "is served" outputs "^serial=" another 6379 "$seen"
+
+phase reboot
+on systemctl stop redis-cert-ca
+on systemctl disable -q redis-cert-ca
+reboot
+check "it comes up with the CA down" eventually 30 outputs "running" on systemctl is-system-running
+check "with a certificate" eventually 10 shown 6379 "$pair"
+check "the server was started once" same 0 property "$service" NRestarts
+first() {
+	local a s
+	a=$(property $agent ActiveEnterTimestampMonotonic)
+	s=$(property "$service" ExecMainStartTimestampMonotonic)
+	echo "agent ready at $a, server started at $s"
+	[ "$a" -gt 0 ] && [ "$a" -le "$s" ]
+}
+check "after the agent" first
+
+phase first boot without a CA
+on systemctl stop "$service" $agent
+rm -rf "$root$state/default"
+reboot
+check "the boot does not hang" eventually 40 outputs "running|degraded" on systemctl is-system-running
+check "the agent is up" same active on systemctl is-active $agent
+check "and says what is missing" outputs "no certificate.*9000" property $agent StatusText
+check "the server waits" outputs "activating" on systemctl is-active "$service"
+on systemctl start redis-cert-ca
+check "it comes up with the CA" eventually 60 shown 6379 "$pair"
+on systemctl enable -q redis-cert-ca
+
+phase upgrade
+server_pid=$(main_pid "$service")
+pid=$(main_pid $agent)
+echo "# mine" >>"$root/etc/redis-cert-agent/config.yaml.example"
+on sh -c 'cd /packages && dpkg-deb -R redis-cert-agent_0.2.0-1_*.deb new && echo "# another" >>new/etc/redis-cert-agent/config.yaml.example &&
+	dpkg-deb -b new redis-cert-agent_0.2.0-1_new.deb && rm -r new' >/dev/null
+check "upgrades" install /packages/redis-cert-agent_0.2.0-1_new.deb
+check "the agent is the new one" outputs "0\.2\.0" on redis-cert-agent status --json
+check "and another process" not same "$pid" main_pid $agent
+[ "$SERVER" != redis ] || check "the instance too" outputs "0\.2\.0" on redis-cert-agent -c /etc/redis-cert-agent/second.yaml status --json
+check "redis is the same process" same "$server_pid" main_pid "$service"
+check "a changed conffile is kept" on grep -q "# mine" /etc/redis-cert-agent/config.yaml.example
+check "downgrades" install /packages/redis-cert-agent_0.1.0-1_*.deb
+check "to the old one" outputs '"version": "0\.1\.0' on redis-cert-agent status --json
+check "redis is the same process" same "$server_pid" main_pid "$service"
+on systemctl stop $agent
+check "upgrades while stopped" install /packages/redis-cert-agent_0.2.0-1_new.deb
+check "and stays stopped" same inactive on systemctl is-active $agent
+on systemctl start $agent
+
+phase remove, purge
+check "is removed" on dpkg -r redis-cert-agent
+check "is stopped" not on systemctl is-active $agent
+check "keys stay" on test -s $state/default/current/redis.key
+check "configuration stays" on test -s /etc/redis-cert-agent/config.yaml
+check "redis is the same process" same "$server_pid" main_pid "$service"
+check "its messages are gone" not outputs 8053ef9eab4345b5ad24fa13d32fd8ec on journalctl --list-catalog
+check "is purged" on dpkg -P redis-cert-agent redis-cert-ca
+leftovers() { on find /etc /usr /var /run -xdev -name '*redis-cert-*' -not -path '/var/lib/dpkg/*'; }
+# What the operator put there is the operator's: drop-ins of the unit.
+on rm -rf /etc/systemd/system/$agent.d
+check "nothing is left" same "" leftovers
+check "but the user" on getent passwd redis-cert-agent
+phase end
+end
