@@ -153,13 +153,13 @@ func (p *updateProof) nameServers(ctx context.Context, zone string) ([]nameServe
 // addresses finds where a name server is: beside its name, from the server that
 // takes the updates, or as this host resolves names.
 func (p *updateProof) addresses(ctx context.Context, name string, beside []dns.RR) []string {
-	found := hosts(name, beside)
+	found := addressesOf(name, beside)
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		if len(found) > 0 {
 			break
 		}
 		if reply, err := ask(ctx, p.server, name, kind); err == nil {
-			found = hosts(name, reply.Answer)
+			found = addressesOf(name, reply.Answer)
 		}
 	}
 	if len(found) == 0 {
@@ -176,8 +176,8 @@ func (p *updateProof) addresses(ctx context.Context, name string, beside []dns.R
 	return found
 }
 
-// hosts returns the addresses that records give name.
-func hosts(name string, records []dns.RR) []string {
+// addressesOf returns the addresses that records give name.
+func addressesOf(name string, records []dns.RR) []string {
 	var found []string
 	for _, rr := range records {
 		if !strings.EqualFold(rr.Header().Name, name) {

@@ -130,6 +130,10 @@ func (s *session) garbage(op string, err error) *Error {
 
 // garbageText says shortly what acmez met. It would show the whole answer.
 func garbageText(err error) string {
+	var fault wireFault
+	if errors.As(err, &fault) {
+		return string(fault)
+	}
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "JSON-decoding"), strings.Contains(text, "Content-Type is"):

@@ -29,6 +29,7 @@ import (
 // shape says how a Pebble differs from the plain one.
 type shape struct {
 	badNonces int               // percent of good nonces that are refused
+	remembers bool              // names that were proved need not be proved again
 	eab       map[string]string // accounts need one of these: key id to HMAC key
 	chains    int               // how many chains are offered beside the first
 	profiles  map[string]ca.Profile
@@ -80,7 +81,8 @@ func startPebble(t testing.TB, s shape) *pebble {
 	environment.Lock()
 	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
 	os.Setenv("PEBBLE_WFE_NONCEREJECT", strconv.Itoa(s.badNonces))
-	os.Setenv("PEBBLE_AUTHZREUSE", "0")
+	reuse := map[bool]string{true: "100", false: "0"}
+	os.Setenv("PEBBLE_AUTHZREUSE", reuse[s.remembers])
 	authority := ca.New(silent, store, "", "ecdsa", s.chains, 1, s.profiles)
 	front := wfe.New(silent, store, va.New(silent, p.httpPort, p.tlsPort, true, s.resolver, store), authority,
 		[]string{"pebble.test"}, true, len(s.eab) > 0, 0, 0)

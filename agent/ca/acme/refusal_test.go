@@ -267,8 +267,8 @@ func TestDirectory(t *testing.T) {
 					return
 				}
 			}
-		}, []string{"longer than 1 MiB"}, 0},
-		{"plain http", text(200, "application/json", `{"newNonce":"http://127.0.0.1/n","newAccount":"http://127.0.0.1/a","newOrder":"http://127.0.0.1/o"}`), []string{"a URL that is not https: http://127.0.0.1/n"}, 0},
+		}, []string{"answers 200: the answer is longer than 1 MiB"}, 0},
+		{"plain http", text(200, "application/json", `{"newNonce":"http://127.0.0.1/n","newAccount":"http://127.0.0.1/a","newOrder":"http://127.0.0.1/o"}`), []string{"answers 200: the CA names a URL that is not https: http://127.0.0.1/n"}, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

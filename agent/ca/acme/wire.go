@@ -15,6 +15,11 @@ import (
 // a hundred names stay far below.
 const maxAnswer = 1 << 20
 
+// wireFault is an answer that this package does not take, whatever is in it.
+type wireFault string
+
+func (f wireFault) Error() string { return string(f) }
+
 // answer is what acmez does not pass on of the CA's last answer.
 type answer struct {
 	status   int // 0 when there was none
@@ -57,7 +62,7 @@ func (w *wire) client(timeout time.Duration) *http.Client {
 // (RFC 8555, section 6.1), also for the URLs that the CA names.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return nil, fmt.Errorf("the CA names a URL that is not https: %s", cut(clean(r.URL.String()), 100))
+		return nil, wireFault("the CA names a URL that is not https: " + cut(clean(r.URL.String()), 100))
 	}
 	if w.skips(r) {
 		return noWindow(r), nil
@@ -123,7 +128,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= n; b.left < 0 {
-		return 0, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)
+		return 0, wireFault(fmt.Sprintf("the answer is longer than %d MiB", maxAnswer>>20))
 	}
 	return n, err
 }
