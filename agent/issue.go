@@ -54,9 +54,11 @@ func (a *Agent) issue(ctx context.Context, see sight, step plan.Step) error {
 // take the last time, or a new one from the authority. A full disk costs the
 // authority one certificate, not one per attempt.
 func (a *Agent) obtain(ctx context.Context, see sight, step plan.Step) (*candidate, error) {
-	a.learn(ctx, see)
-	if c := a.unsaved; c != nil && a.need(see, c.pair.CA).Check(c.pair, now()) == nil {
-		return c, nil
+	if c := a.unsaved; c != nil {
+		a.learn(ctx, see)
+		if a.need(see, c.pair.CA).Check(c.pair, now()) == nil {
+			return c, nil
+		}
 	}
 	a.unsaved = nil
 	r := ca.Request{Names: a.Names, KeyType: a.KeyType, ReuseKey: a.ReuseKey, Fresh: step.Fresh, Now: see.now, Roots: see.named()}
@@ -83,7 +85,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	if wait := a.quiet[i].Sub(see.now); wait > 0 && !a.asked {
 		return nil, &patience{fmt.Errorf("%s wants to be left alone until %s", a.cas[i].URL, report.Time(a.quiet[i])), wait}
 	}
-	issued, err := a.wait(ctx, a.Authorities[i], r)
+	issued, err := a.wait(ctx, a.Authorities[i], r, func() { a.learn(ctx, see) })
 	if err != nil {
 		a.cas[i].LastError = &report.Failure{Text: err.Error(), At: now()}
 		a.quiet[i] = now().Add(retryAfter(err))
@@ -106,10 +108,11 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	return &candidate{pair: p, origin: o}, nil
 }
 
-// wait lets an authority take its time, and goes on telling the watchdog that
-// the loop is alive. An Issuer bounds itself; one that does not is cut off, so
-// that a loop that hangs is still seen.
-func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Issued, err error) {
+// wait lets an authority take its time, in which it does what is to be done
+// meanwhile, and goes on telling the watchdog that the loop is alive. An Issuer
+// bounds itself; one that does not is cut off, so that a loop that hangs is
+// still seen.
+func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request, meanwhile func()) (issued ca.Issued, err error) {
 	ctx, cancel := context.WithTimeout(ctx, issueLimit)
 	defer cancel()
 	done := make(chan struct{})
@@ -119,6 +122,7 @@ func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Iss
 	}()
 	ticks, stop := a.Notify.WatchdogTicks()
 	defer stop()
+	meanwhile()
 	for {
 		select {
 		case <-done:
