@@ -62,7 +62,7 @@ func TestRootRotation(t *testing.T) {
 	says(t, refused(t, New(fresh), ca.Request{Current: first}), "if the CA's root was rotated, configure the fingerprint")
 
 	reroot(t, dir, next, newRoot)
-	real = real.restart(t)
+	real.restart(t)
 	o.Roots = third.CA[:1] // the new root alone: the pinned one is nowhere now
 	fourth := good(t, issue(t, New(o), ca.Request{Current: third}), MethodRekey, names, cert.P256)
 	if len(fourth.CA) != 1 {
