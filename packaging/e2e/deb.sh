@@ -6,6 +6,14 @@ set -uo pipefail
 install() { on sh -c "dpkg --force-confold -i $*"; }
 agent=redis-cert-agent.service
 started=$SECONDS
+# anew starts with a certificate of another lifetime: a renewal keeps the old one.
+anew() {
+	on systemctl stop $agent
+	config config 6379 "$1"
+	rm -rf "$root$state/default"
+	on systemctl start $agent
+	eventually 10 outputs '^ok, ' property $agent StatusText
+}
 phase() { echo "# $((SECONDS - started)) s: $*"; }
 
 unpack deb
@@ -31,8 +39,7 @@ check "a faulty configuration fails the start" not on systemctl start $agent
 check "at once" test $((SECONDS - before)) -le 3
 check "and is not started again" same "failed 0" on sh -c "echo \$(systemctl is-active $agent) \$(systemctl show -P NRestarts $agent)"
 check "status shows the faults" outputs "config.yaml:3: surprise" on systemctl status -n 20 $agent
-config default 6379 1h
-mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
+config config 6379 1h
 if [ "$SERVER" = valkey ]; then
 	on install -D -m 0644 /usr/share/doc/redis-cert-agent/examples/valkey.conf /etc/systemd/system/$agent.d/valkey.conf
 	on systemctl daemon-reload
@@ -59,7 +66,7 @@ check "nobody else can read it" not on runuser -u daemon -- test -r $state/defau
 phase sandbox
 pid=$(main_pid $agent)
 inside() { on nsenter -t "$pid" -m "$@"; }
-check "it runs as its own user" same redis-cert-agent on ps -o user:32= -p "$pid"
+check "it runs as its own user" same redis-cert-agent on stat -c %U "/proc/$pid"
 check "without capabilities" outputs '^CapBnd:\s0+$' on cat "/proc/$pid/status"
 check "with a filter of system calls" outputs '^Seccomp:\s2$' on cat "/proc/$pid/status"
 check "it cannot write to /etc" not inside sh -c 'touch /etc/x'
@@ -95,7 +102,7 @@ on systemctl daemon-reload
 on systemctl restart $agent
 pid=$(main_pid $agent)
 mark=$(note)
-on kill -STOP "$pid"
+on sh -c "kill -STOP $pid"
 hung_over() { [ "$(property $agent NRestarts)" = 1 ] && [ "$(on systemctl is-active $agent)" = active ]; }
 check "a hung agent is killed and started again" eventually 25 hung_over
 check "by the watchdog" outputs "Watchdog timeout" journal "$mark" -u $agent
@@ -104,10 +111,9 @@ on systemctl daemon-reload
 on systemctl restart $agent
 
 phase rotations
-config default 6379 15s
-mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
-check "a changed configuration is read again" on systemctl reload $agent
 check "a renewal by hand" outputs "issued serial" on redis-cert-agent renew --force
+check "a configuration is read again" on systemctl reload $agent
+check "starts anew with a certificate of 15 s" anew 15s
 server_pid=$(main_pid "$service")
 mark=$(note)
 seen=$(shown 6379)
@@ -125,10 +131,7 @@ on systemctl unmask -q --runtime $agent
 on systemctl start $agent
 check "the agent recovers it" eventually 10 another 6379 "$seen"
 check "the same server process" same "$server_pid" main_pid "$service"
-config default 6379 1h
-mv "$root/etc/redis-cert-agent/default.yaml" "$root/etc/redis-cert-agent/config.yaml"
-on systemctl reload $agent
-on redis-cert-agent renew --force >/dev/null
+check "starts anew, and the server is recognised" anew 1h
 
 phase tls-auth-clients
 echo "tls-auth-clients yes" >>"$root/$conf"
