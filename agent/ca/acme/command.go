@@ -78,7 +78,7 @@ func (p *commandProof) close(ctx context.Context) error {
 		}
 	}
 	p.added = nil
-	return errors.Join(errs...)
+	return inOneLine(errs)
 }
 
 // run runs the command once. When the time is over it is killed, with all that

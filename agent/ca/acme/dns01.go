@@ -200,8 +200,12 @@ func (p *updateProof) present(ctx context.Context, c acme.Challenge) error {
 		return fmt.Errorf("the CA asks for %s, which was not ordered", clean(c.Identifier.Value))
 	}
 	r := record{at, c.DNS01KeyAuthorization()}
-	p.added = append(p.added, r) // before the answer, which may get lost
-	return p.update(ctx, r, (*dns.Msg).Insert)
+	err := p.update(ctx, r, (*dns.Msg).Insert)
+	var no refusal
+	if !errors.As(err, &no) {
+		p.added = append(p.added, r) // also when the answer got lost
+	}
+	return err
 }
 
 // close removes the records that were added.
@@ -213,7 +217,7 @@ func (p *updateProof) close(ctx context.Context) error {
 		}
 	}
 	p.added = nil
-	return errors.Join(errs...)
+	return inOneLine(errs)
 }
 
 // update sends one signed change of r.
@@ -239,6 +243,13 @@ func (p *updateProof) update(ctx context.Context, r record, change func(*dns.Msg
 	return p.verdict(r, reply, err)
 }
 
+// refusal is a server's no: nothing was changed.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+func refuse(format string, args ...any) error { return refusal(fmt.Sprintf(format, args...)) }
+
 // verdict says what a reply to an update means. The reply must be signed: an
 // unsigned one may be anybody's.
 func (p *updateProof) verdict(r record, reply *dns.Msg, err error) error {
@@ -259,13 +270,13 @@ func (p *updateProof) verdict(r record, reply *dns.Msg, err error) error {
 		}
 		return nil
 	case dns.RcodeRefused:
-		return fmt.Errorf("%s refuses the update of %s: let this host change TXT records there with %s (BIND: update-policy)", p.server, r.owner, p.key())
+		return refuse("%s refuses the update of %s: let this host change TXT records there with %s (BIND: update-policy)", p.server, r.owner, p.key())
 	case dns.RcodeNotAuth:
-		return fmt.Errorf("%s is not the primary of %s, or does not take %s: configure the primary, and check the key", p.server, r.zone, p.key())
+		return refuse("%s is not the primary of %s, or does not take %s: configure the primary, and check the key", p.server, r.zone, p.key())
 	case dns.RcodeNotZone:
-		return fmt.Errorf("%s does not have %s in the zone %s: configure the right zone, or none", p.server, r.owner, r.zone)
+		return refuse("%s does not have %s in the zone %s: configure the right zone, or none", p.server, r.owner, r.zone)
 	}
-	return fmt.Errorf("%s answers the update of %s with %s: its log has the reason", p.server, r.owner, rcode(reply.Rcode))
+	return refuse("%s answers the update of %s with %s: its log has the reason", p.server, r.owner, rcode(reply.Rcode))
 }
 
 func (p *updateProof) key() string {
@@ -279,13 +290,13 @@ func (p *updateProof) key() string {
 func (p *updateProof) badSignature(code int) error {
 	switch code {
 	case dns.RcodeBadKey:
-		return fmt.Errorf("%s does not know %s (BADKEY): check its name and algorithm, %s", p.server, p.key(), strings.TrimSuffix(p.d.algorithm(), "."))
+		return refuse("%s does not know %s (BADKEY): check its name and algorithm, %s", p.server, p.key(), strings.TrimSuffix(p.d.algorithm(), "."))
 	case dns.RcodeBadSig:
-		return fmt.Errorf("%s has another secret for %s (BADSIG): copy it anew", p.server, p.key())
+		return refuse("%s has another secret for %s (BADSIG): copy it anew", p.server, p.key())
 	case dns.RcodeBadTime:
-		return fmt.Errorf("%s has another time than this host (BADTIME): set the clocks", p.server)
+		return refuse("%s has another time than this host (BADTIME): set the clocks", p.server)
 	}
-	return fmt.Errorf("%s does not take the signature with %s (%s)", p.server, p.key(), rcode(code))
+	return refuse("%s does not take the signature with %s (%s)", p.server, p.key(), rcode(code))
 }
 
 func rcode(code int) string {

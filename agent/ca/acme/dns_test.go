@@ -188,10 +188,16 @@ func TestDNS01Refusals(t *testing.T) {
 			o := o
 			o.Challenge = d
 			o.AccountKeyFile = p.options(t).AccountKeyFile
+			var told []string
+			o.Warn = func(msg string) { told = append(told, msg) }
 			e := refused(t, New(o), ca.Request{})
 			says(t, e, append(tt.wants, "prove")...)
 			if strings.Contains(e.Error(), tsigSecret) {
 				t.Error("the secret shows")
+			}
+			// An unsigned answer leaves open what was done.
+			if behind := strings.Contains(strings.Join(told, "\n"), "stays behind"); behind != (tt.name == "unsigned") {
+				t.Errorf("told %q", told)
 			}
 			if ordered := p.count("order-plz") > before; ordered != tt.orders {
 				t.Errorf("an order was made: %t, want %t", ordered, tt.orders)

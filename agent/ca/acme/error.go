@@ -100,7 +100,7 @@ func (s *session) failed(ctx context.Context, op string, err error) *Error {
 	p := problemIn(err)
 	switch {
 	case ctx.Err() == context.DeadlineExceeded:
-		e.Message, e.Status, e.err = fmt.Sprintf("not done within %s", s.c.opts.Timeout), 0, ctx.Err()
+		e.Message, e.Status, e.err = "not done in time", 0, ctx.Err()
 	case ctx.Err() != nil:
 		e.Message, e.Status, e.err = "cancelled", 0, ctx.Err()
 	case p != nil:
@@ -179,8 +179,8 @@ func (s *session) late(ctx, within context.Context, t task, err error) *Error {
 	switch {
 	case errors.As(err, &e):
 		return e
-	case ctx.Err() == nil && within.Err() != nil:
-		return s.pending(t)
+	case within.Err() != nil && ctx.Err() != context.Canceled:
+		return s.pending(t, ctx.Err() != nil)
 	}
 	e = s.failed(ctx, opProve, err)
 	e.Name = t.name()
@@ -188,10 +188,15 @@ func (s *session) late(ctx, within context.Context, t task, err error) *Error {
 }
 
 // pending is a name that the CA has not decided on. step-ca leaves those for
-// ever that it could not reach.
-func (s *session) pending(t task) *Error {
+// ever that it could not reach. All says that the time for the whole order is
+// over.
+func (s *session) pending(t task, all bool) *Error {
+	bound := fmt.Sprintf("within %s", s.c.opts.Patience)
+	if all {
+		bound = "in time"
+	}
 	e := &Error{Op: opProve, Name: t.name(), url: s.place(), err: context.DeadlineExceeded,
-		Message: fmt.Sprintf("not validated within %s by %s", s.c.opts.Patience, clean(t.challenge.Type))}
+		Message: fmt.Sprintf("not validated %s by %s", bound, clean(t.challenge.Type))}
 	if p := t.challenge.Error; p != nil {
 		e.Type = kind(p.Type)
 		e.Message += ": " + problemText(p)

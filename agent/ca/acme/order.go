@@ -41,7 +41,7 @@ func (s *session) obtain(ctx context.Context, r ca.Request, names []string, csr 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 		defer cancel()
 		if err := p.close(ctx); err != nil {
-			s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), clean(err.Error())))
+			s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), cut(line(err.Error()), 3*maxMessage)))
 		}
 		p = nil
 	}

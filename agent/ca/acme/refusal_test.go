@@ -1,6 +1,7 @@
 package acme
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,12 @@ func TestNameNotReachedStepCA(t *testing.T) {
 		if !errors.Is(e, errDeadline) {
 			t.Errorf("%v is no deadline", e)
 		}
+		// The caller's deadline does not take the reason away.
+		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+		defer cancel()
+		o.Patience = time.Hour
+		_, err := New(o).Issue(ctx, fill(ca.Request{Names: []string{"far.internal"}}))
+		says(t, err, "prove far.internal: ", "not validated in time by "+how.kind(), "could not connect")
 	}
 }
 
@@ -315,7 +322,7 @@ func TestTransport(t *testing.T) {
 	says(t, refused(t, c, ca.Request{}), "no answer within 100ms")
 	o.Timeout = 150 * time.Millisecond
 	e := refused(t, New(o), ca.Request{})
-	says(t, e, "not done within 150ms")
+	says(t, e, "not done in time")
 	if !errors.Is(e, errDeadline) {
 		t.Errorf("%v is no deadline", e)
 	}
