@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,18 +226,17 @@ func TestDNS01ForgedReply(t *testing.T) {
 func TestDNS01Truncated(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
-	var first = true
+	var cut atomic.Bool
 	n.instead(func(q *dns.Msg) *dns.Msg {
-		if q.Question[0].Qtype != dns.TypeTXT || !first {
+		if q.Question[0].Qtype != dns.TypeTXT || cut.Swap(true) {
 			return nil
 		}
-		first = false
 		m := new(dns.Msg).SetReply(q)
 		m.Truncated = true
 		return m
 	})
 	issue(t, New(o), ca.Request{})
-	if first {
+	if !cut.Load() {
 		t.Error("nobody asked")
 	}
 }
@@ -276,10 +276,10 @@ func TestDNS01CleanUp(t *testing.T) {
 func TestDNS01LeftBehind(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
-	updates := 0
+	var updates atomic.Int32
 	n.instead(func(q *dns.Msg) *dns.Msg {
 		if q.Opcode == dns.OpcodeUpdate {
-			if updates++; updates > 1 {
+			if updates.Add(1) > 1 {
 				return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
 			}
 		}

@@ -102,15 +102,16 @@ func TestLeavesNothing(t *testing.T) {
 	p := startPebble(t, shape{})
 	open := make(chan net.Conn, 100)
 	closed := make(chan net.Conn, 100)
-	front, root := serveTLS(t, p.Config.Handler)
-	front.Config.ConnState = func(c net.Conn, s http.ConnState) {
-		switch s {
-		case http.StateNew:
-			open <- c
-		case http.StateClosed:
-			closed <- c
+	front, root := serveTLS(t, p.Config.Handler, func(srv *http.Server) {
+		srv.ConnState = func(c net.Conn, s http.ConnState) {
+			switch s {
+			case http.StateNew:
+				open <- c
+			case http.StateClosed:
+				closed <- c
+			}
 		}
-	}
+	})
 	for _, how := range []Challenge{HTTP01{Listen: p.listen(p.httpPort)}, TLSALPN01{Listen: p.listen(p.tlsPort)}} {
 		o := p.options(t)
 		o.URL, o.Roots, o.Challenge = front.URL+"/dir", append(p.roots, root), how

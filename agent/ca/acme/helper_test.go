@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -37,6 +38,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	sharedDir = dir
+	// The tests wait for polls more than they compute.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	if stop != nil {
 		stop()
@@ -225,10 +231,13 @@ func closed(t testing.TB, addr string) {
 
 // serveTLS starts an HTTPS server on 127.0.0.1 and returns the root of its
 // certificate.
-func serveTLS(t testing.TB, h http.Handler) (*httptest.Server, *x509.Certificate) {
+func serveTLS(t testing.TB, h http.Handler, change ...func(*http.Server)) (*httptest.Server, *x509.Certificate) {
 	t.Helper()
 	root, chain := newServerChain(t)
 	srv := httptest.NewUnstartedServer(h)
+	for _, f := range change {
+		f(srv.Config)
+	}
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{chain}}
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what some tests want
 	srv.StartTLS()
