@@ -67,6 +67,10 @@ type Options struct {
 	Authorities []Authority // asked in order: the next one when one fails
 	Servers     []Server
 
+	// Attempts is a file that carries failed attempts over a restart; empty
+	// when no authority minds. See attempts.go.
+	Attempts string
+
 	Names      []string
 	KeyType    cert.KeyType
 	ReuseKey   bool
@@ -142,6 +146,9 @@ func New(o Options) *Agent {
 	}
 	for _, authority := range o.Authorities {
 		a.cas = append(a.cas, authority.CA)
+	}
+	if o.Attempts != "" && !o.Successor {
+		a.recall()
 	}
 	return a
 }

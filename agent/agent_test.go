@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -487,6 +488,38 @@ func TestFailover(t *testing.T) {
 		synctest.Wait()
 		if w.ca.asked != asked+1 || second.issued != 1 {
 			t.Error("the first authority was not asked first again")
+		}
+	})
+}
+
+// TestFailuresOutliveTheProcess: an agent that is restarted again and again asks
+// no more often than one that is not.
+func TestFailuresOutliveTheProcess(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "attempts.json")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.store.Close()
+		w.ca.err = later{time.Hour}
+		for range 5 {
+			w.open(dir, func(o *Options) { o.Attempts = file })
+			w.run()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			w.stop()
+		}
+		if w.ca.asked != 1 {
+			t.Errorf("asked %d times in five minutes of restarts, the authority wanted an hour", w.ca.asked)
+		}
+		w.ca.err = nil
+		w.open(dir, func(o *Options) { o.Attempts = file })
+		w.run()
+		defer w.stop()
+		_ = w.agent.Renew(t.Context(), false) // it says that redis is down
+		if w.ca.issued != 1 {
+			t.Error("a person asked and nothing was issued")
+		}
+		if _, err := os.Stat(file); err == nil {
+			t.Error("after a success the failures are still kept")
 		}
 	})
 }

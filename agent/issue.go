@@ -40,9 +40,12 @@ func (a *Agent) issue(ctx context.Context, see sight, step plan.Step) error {
 		a.issuing, a.issueErr, a.asked = failed(a.issuing, err), err, false
 		report.IssueFailed.Log(ctx, a.Log, fmt.Sprintf("no new certificate: %v", err),
 			slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, a.issuing.Failed))
-		return err
+		return together(err, a.keep())
 	}
 	a.issuing, a.issueErr, a.asked = plan.Attempts{}, nil, false
+	if err := a.keep(); err != nil {
+		a.Log.Warn(err.Error())
+	}
 	leaf := c.pair.Leaf()
 	report.Issued.Log(ctx, a.Log, fmt.Sprintf("issued %s, valid until %s, by %s (%s)",
 		report.Serial(leaf), report.Time(leaf.NotAfter), c.origin.Method, step.Why),

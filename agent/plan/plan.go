@@ -55,9 +55,9 @@ type Server struct {
 
 // Attempts counts failures since the last success.
 type Attempts struct {
-	Failed int           // how many in a row
-	Last   time.Time     // when the last of them ended
-	After  time.Duration // what the other side asked to wait (Retry-After); zero when it did not
+	Failed int           `json:"failed"` // how many in a row
+	Last   time.Time     `json:"last"`   // when the last of them ended
+	After  time.Duration `json:"after"`  // what the other side asked to wait (Retry-After); zero when it did not
 }
 
 // A Policy is the part of the configuration that decides when.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"redis-cert-agent/agent"
 	"redis-cert-agent/agent/cert"
@@ -59,6 +60,9 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 		Successor:  h.successors,
 	}
 	for _, i := range c.Issuers {
+		if i.ACME != nil {
+			o.Attempts = filepath.Join(c.Directory, "attempts.json")
+		}
 		authority, err := h.authorityOf(i, roots)
 		if err != nil {
 			return nil, err
