@@ -58,6 +58,9 @@ func (s Status) writePair(p *page) {
 	if len(origin) > 0 {
 		p.row("  issued", strings.Join(origin, ", "))
 	}
+	if c.By != "" {
+		p.row("  from", c.By)
+	}
 	p.row("  sha256", c.Fingerprint)
 	if s.Pending != nil {
 		p.row("  pending", fmt.Sprintf("serial %s, %s, not proven at any server yet", short(s.Pending.Serial), s.validity(p, s.Pending)))

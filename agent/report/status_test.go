@@ -29,7 +29,7 @@ func healthy() Status {
 		Instance: "default", Version: "1.0.0", PID: 4242, Now: noon,
 		Pair: &Pair{
 			Serial: "7e22b7814f5a9b0c1d2e3f4a5b6c7d8e", Names: []string{"redis1.internal", "10.0.0.5"},
-			Issuer: "CN=Internal CA Intermediate,O=Internal", Method: "rekey",
+			Issuer: "CN=Internal CA Intermediate,O=Internal", Method: "rekey", By: "step-ca https://ca.internal:9000 (provisioner redis)",
 			NotBefore: notAfter.Add(-24 * time.Hour), NotAfter: notAfter, IssuedAt: notAfter.Add(-24 * time.Hour),
 			KeyType: "ec-p256", Fingerprint: strings.Repeat("0d7d3834", 8), Generation: 7,
 		},
