@@ -94,10 +94,11 @@ func New(s Server) *Redis {
 // Redis looked at the files and kept what it had; they carry its own words.
 func (r *Redis) Reload(ctx context.Context, t Trust) error {
 	err := r.with(ctx, t, func(s *session) error {
-		file, err := s.configGet(ctx, "tls-cert-file")
+		value, err := s.configGet(ctx, "tls-cert-file")
 		if err != nil {
 			return err
 		}
+		file := value["tls-cert-file"]
 		if file == "" {
 			return newFault(ErrRefused, nil, "this redis serves no TLS: set tls-port, tls-cert-file and tls-key-file in its redis.conf and restart it once")
 		}
@@ -125,10 +126,11 @@ func (s *session) reread(ctx context.Context, file string) error {
 
 // nudge changes a number by one and back. Each of the two reads all files.
 func (s *session) nudge(ctx context.Context, parameter string) error {
-	old, err := s.configGet(ctx, parameter)
+	value, err := s.configGet(ctx, parameter)
 	if err != nil {
 		return err
 	}
+	old := value[parameter]
 	var n int
 	if _, err := fmt.Sscan(old, &n); err != nil {
 		return newFault(ErrRefused, err, "config get %s: %q is not a number", parameter, oneLine(old))

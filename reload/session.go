@@ -159,24 +159,34 @@ func redisVersion(info string) string {
 	return ""
 }
 
-// configGet returns the value of one parameter, empty when this server does not
-// know it. One at a time: 6.x takes no more, and a wildcard over tls-* would
-// show the password of the key file.
-func (s *session) configGet(ctx context.Context, parameter string) (string, error) {
-	reply, err := s.do(ctx, "config get "+parameter, s.r.server.ConfigCommand, "GET", parameter)
-	if err != nil {
-		return "", err
+// configGet returns the values of parameters, empty where this server does not
+// know one. A command for each: 6.x takes no more, and a wildcard over tls-*
+// would show the password of the key file. They are sent together and cost one
+// round trip.
+func (s *session) configGet(ctx context.Context, parameters ...string) (map[string]string, error) {
+	batch := s.conn.Pipeline()
+	for _, p := range parameters {
+		batch.Do(ctx, s.r.server.ConfigCommand, "GET", p)
 	}
-	pairs, ok := reply.([]any)
-	if ok && len(pairs) == 0 {
-		return "", nil
-	}
-	if ok && len(pairs) == 2 {
-		if value, ok := pairs[1].(string); ok {
-			return value, nil
+	answers, _ := batch.Exec(ctx) // each answer has its own error
+	values := make(map[string]string)
+	for i, p := range parameters {
+		reply, err := s.judge(ctx, "config get "+p, answers[i].(*redis.Cmd))
+		if err != nil {
+			return nil, err
+		}
+		pairs, ok := reply.([]any)
+		if ok && len(pairs) == 0 {
+			continue
+		}
+		if ok = ok && len(pairs) == 2; ok {
+			values[p], ok = pairs[1].(string)
+		}
+		if !ok {
+			return nil, newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value: is config_command %q really CONFIG?", p, s.r.server.ConfigCommand)
 		}
 	}
-	return "", newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value: is config_command %q really CONFIG?", parameter, s.r.server.ConfigCommand)
+	return values, nil
 }
 
 func (s *session) configSet(ctx context.Context, parameter, value string) error {
@@ -186,7 +196,12 @@ func (s *session) configSet(ctx context.Context, parameter, value string) error 
 
 // do sends one command. deed names it in errors, without its secrets.
 func (s *session) do(ctx context.Context, deed string, command ...any) (any, error) {
-	reply, err := s.conn.Do(ctx, command...).Result()
+	return s.judge(ctx, deed, s.conn.Do(ctx, command...))
+}
+
+// judge returns the answer to a command, or what its error means.
+func (s *session) judge(ctx context.Context, deed string, command *redis.Cmd) (any, error) {
+	reply, err := command.Result()
 	first := !s.spoken
 	var words redis.Error
 	if err == nil || errors.As(err, &words) {

@@ -27,14 +27,11 @@ func (r *Redis) Settings(ctx context.Context, t Trust) (Settings, error) {
 		if found.Version, err = s.version(ctx); err != nil {
 			return err
 		}
-		value := make(map[string]string)
-		for _, parameter := range []string{
+		value, err := s.configGet(ctx,
 			"dir", "tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-auth-clients",
-			"tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file",
-		} {
-			if value[parameter], err = s.configGet(ctx, parameter); err != nil {
-				return err
-			}
+			"tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file")
+		if err != nil {
+			return err
 		}
 		found.Cert = absolute(value["dir"], value["tls-cert-file"])
 		found.Key = absolute(value["dir"], value["tls-key-file"])
