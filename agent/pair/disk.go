@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -107,14 +108,15 @@ func readFile(path string) ([]byte, error) {
 	if !fi.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	var text bytes.Buffer
+	text.Grow(int(min(fi.Size(), maxFile)) + bytes.MinRead) // one read for the text, one for its end
+	if _, err := text.ReadFrom(io.LimitReader(f, maxFile+1)); err != nil {
 		return nil, err
 	}
-	if len(text) > maxFile {
+	if text.Len() > maxFile {
 		return nil, fmt.Errorf("%s has more than %d bytes: it is no PEM file", path, maxFile)
 	}
-	return text, nil
+	return text.Bytes(), nil
 }
 
 // tmpLink is the temporary name of a link that is to replace path. It is the
