@@ -13,7 +13,7 @@ build_flags = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build demo test lint bench deps package clean
+.PHONY: build demo test lint bench deps package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca
 
@@ -51,6 +51,11 @@ bench:
 package:
 	@packaging/deps.sh go
 	@VERSION='$(VERSION)' packaging/package.sh
+
+# The packages on real systems, in containers; root, and no network needed once
+# the root file systems are there.
+e2e:
+	@packaging/e2e/run.sh
 
 clean:
 	rm -rf bin dist

@@ -9,6 +9,7 @@
 # build fewer than both.
 set -eu
 cd "$(dirname "$0")/.."
+here=$PWD
 umask 022
 NFPM=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
@@ -56,10 +57,13 @@ for GOARCH in ${*:-amd64 arm64}; do
 	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	chmod -R u=rwX,go=rX "$stage"
 	for description in ${PACKAGES:-nfpm.yaml packaging/redis-cert-ca.yaml}; do
+		# Both at once: xz takes one core each.
 		for format in deb rpm; do
-			(here=$PWD && cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$OUT/") >"$work/log" 2>&1 ||
-				{ cat "$work/log" >&2; exit 1; }
+			(cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$OUT/" >"$work/$format.log" 2>&1 ||
+				{ cat "$work/$format.log" >&2; touch "$work/failed"; }) &
 		done
+		wait
+		[ ! -e "$work/failed" ] || exit 1
 	done
 done
 ls -l "$OUT" | awk 'NR > 1 { print $5, $9 }'

@@ -77,6 +77,7 @@ expired() {
 
 main_pid() { property "$1" MainPID; }
 
-# journal prints entries since the mark that note made.
-note() { on journalctl -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p'; }
+# journal prints entries since the mark that note made. The mark is the last entry:
+# with -n 0, systemd 247 would name the one that comes next.
+note() { on journalctl -n 1 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p'; }
 journal() { local after=$1; shift; on journalctl --no-pager -q --after-cursor="$after" "$@"; }

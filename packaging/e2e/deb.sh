@@ -25,7 +25,8 @@ check "installs" install /packages/redis-cert-agent_0.1.0-1_*.deb /packages/redi
 check "is enabled" same enabled on systemctl is-enabled $agent
 check "waits without a configuration" same inactive on systemctl is-active $agent
 check "nothing has failed" same "" on systemctl list-units --failed --plain --no-legend
-check "status names the missing file" outputs "ConditionPathExists=/etc/redis-cert-agent/config.yaml" on systemctl status $agent
+# systemd 247 says that a condition did not hold, and not which.
+[ "$SUITE" = bullseye ] || check "status names the missing file" outputs "ConditionPathExists=/etc/redis-cert-agent/config.yaml" on systemctl status $agent
 check "status names the example" outputs "file:///etc/redis-cert-agent/config.yaml.example" on systemctl status $agent
 check "the template unit is there" outputs "redis-cert-agent@.service" on systemctl list-unit-files 'redis-cert-agent@*'
 
@@ -105,7 +106,7 @@ mark=$(note)
 on sh -c "kill -STOP $pid"
 hung_over() { [ "$(property $agent NRestarts)" = 1 ] && [ "$(on systemctl is-active $agent)" = active ]; }
 check "a hung agent is killed and started again" eventually 25 hung_over
-check "by the watchdog" outputs "Watchdog timeout" journal "$mark" -u $agent
+check "by the watchdog" outputs "$agent: Watchdog timeout" journal "$mark" -t systemd
 rm "$root/etc/systemd/system/$agent.d/e2e.conf"
 on systemctl daemon-reload
 on systemctl restart $agent
@@ -174,7 +175,7 @@ server_pid=$(main_pid "$service")
 pid=$(main_pid $agent)
 echo "# mine" >>"$root/etc/redis-cert-agent/config.yaml.example"
 on sh -c 'cd /packages && dpkg-deb -R redis-cert-agent_0.2.0-1_*.deb new && echo "# another" >>new/etc/redis-cert-agent/config.yaml.example &&
-	dpkg-deb -b new redis-cert-agent_0.2.0-1_new.deb && rm -r new' >/dev/null
+	dpkg-deb -Znone -b new redis-cert-agent_0.2.0-1_new.deb && rm -r new' >/dev/null
 check "upgrades" install /packages/redis-cert-agent_0.2.0-1_new.deb
 check "the agent is the new one" outputs "0\.2\.0" on redis-cert-agent status --json
 check "and another process" not same "$pid" main_pid $agent

@@ -1,4 +1,5 @@
-# The machine of a scene: a root file system that systemd-nspawn boots. Sourced.
+# The machine of a scene: a root file system, under a layer of its own in memory,
+# that systemd-nspawn boots. Sourced.
 #
 #   unpack; boot; on COMMAND…; reboot; halt
 #   check TEXT COMMAND…; eventually SECONDS COMMAND…; bail TEXT
@@ -62,8 +63,10 @@ bail() {
 }
 
 unpack() {
-	mkdir "$root"
-	tar -xf "$E2E_ROOT" -C "$root"
+	mkdir "$root" "$E2E_DIR/layer"
+	mount -t tmpfs -o size=1g "e2e-$E2E_NAME" "$E2E_DIR/layer" && mkdir "$E2E_DIR/layer/upper" "$E2E_DIR/layer/work"
+	mount -t overlay -o "lowerdir=$E2E_ROOT,upperdir=$E2E_DIR/layer/upper,workdir=$E2E_DIR/layer/work" "e2e-$E2E_NAME" "$root" ||
+		bail "no overlay of the root file system"
 	rm -f "$root/usr/sbin/policy-rc.d"
 	echo "127.0.0.1 localhost" >"$root/etc/hosts"
 	echo "e2e" >"$root/etc/hostname"

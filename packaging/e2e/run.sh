@@ -43,7 +43,8 @@ cleanup() {
 		[ -e "$leader" ] && kill -KILL "$(cat "$leader")" 2>/dev/null
 	done
 	wait
-	rm -rf "$work"
+	umount -l "$work"/*/root "$work"/*/layer 2>/dev/null
+	rm -rf --one-file-system "$work"
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
@@ -64,7 +65,7 @@ build() {
 roots() {
 	local suite status=0
 	for suite in $(printf '%s\n' "${wanted[@]}" | cut -d: -f2 | sort -u); do
-		"$here/root.sh" "$suite" >"$work/$suite.tar" || status=1
+		"$here/root.sh" "$suite" >"$work/$suite.root" || status=1
 	done
 	return $status
 }
@@ -77,9 +78,9 @@ echo "# packages and root file systems: $((SECONDS - start)) s"
 pids=()
 for scene in "${wanted[@]}"; do
 	IFS=: read -r name suite script server <<<"$scene"
-	tar=$(cat "$work/$suite.tar")
+	root=$(cat "$work/$suite.root")
 	mkdir "$work/$name"
-	(E2E_NAME=$name E2E_WORK=$work E2E_DIR=$work/$name E2E_ROOT=$tar E2E_LOGS=$logs SUITE=$suite SERVER=$server \
+	(E2E_NAME=$name E2E_WORK=$work E2E_DIR=$work/$name E2E_ROOT=$root E2E_LOGS=$logs SUITE=$suite SERVER=$server \
 		bash "$here/$script" >"$logs/$name.tap" 2>"$logs/$name.err"
 	 sed "s/^\(not ok\|ok\|#\)/\1 $name:/" "$logs/$name.tap") &
 	pids+=($!)
