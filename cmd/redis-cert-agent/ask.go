@@ -42,15 +42,38 @@ func renew(ctx context.Context, w io.Writer, path string, force bool) error {
 	if err != nil {
 		return err
 	}
-	outcome, err := report.Dial(c.Control).Renew(ctx, force)
+	running := report.Dial(c.Control)
+	outcome, err := running.Renew(ctx, force)
 	if errors.Is(err, report.ErrNotRunning) {
 		outcome, err = renewAlone(ctx, path, force)
+	}
+	if errors.Is(err, pair.ErrLocked) && answersSoon(ctx, running) {
+		outcome, err = running.Renew(ctx, force)
 	}
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(w, outcome.Text)
 	return err
+}
+
+// answersSoon waits for an agent that has the lock and does not listen yet: it
+// has only just begun. One that has another control socket never will.
+func answersSoon(ctx context.Context, c *report.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := c.Status(ctx); err == nil {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // renewAlone does what the running agent would.
