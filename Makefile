@@ -53,9 +53,10 @@ package:
 	@VERSION='$(VERSION)' packaging/package.sh
 
 # The packages on real systems, in containers; root, and no network needed once
-# the root file systems are there.
+# the root file systems are there. Where that cannot be it says SKIP and why; in CI
+# that is a failure.
 e2e:
-	@packaging/e2e/run.sh
+	@packaging/e2e/run.sh || [ $$? = 77 ]
 
 clean:
 	rm -rf bin dist
