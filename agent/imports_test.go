@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"agent/ca":                    {"agent/cert"},
 	"agent/ca/step":               {"agent/ca", "agent/cert"},
 	"agent/ca/acme":               {"agent/ca", "agent/cert"},
+	"agent/ca/acme/acmetest":      {},
 	"agent/pair":                  {"agent/cert"},
 	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/report", "reload"},
 	"cmd/redis-cert-agent":        {"agent", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/config", "agent/pair", "agent/plan", "agent/report", "reload"},

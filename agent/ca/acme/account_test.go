@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 
 	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/mholt/acmez/v3/acme"
@@ -77,11 +78,11 @@ func TestAccountKept(t *testing.T) {
 func TestAccountKeyBeforeAccount(t *testing.T) {
 	t.Parallel()
 	fail := true
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
-		if !fail || r.URL.Path != "/sign-me-up" || strings.Contains(payload(r), "onlyReturnExisting") {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
+		if !fail || r.URL.Path != "/sign-me-up" || strings.Contains(acmetest.Payload(r), "onlyReturnExisting") {
 			return false
 		}
-		problem(w, http.StatusForbidden, "unauthorized", `"detail":"not today"`)
+		acmetest.Problem(w, http.StatusForbidden, "unauthorized", `"detail":"not today"`)
 		return true
 	}})
 	o := p.options(t)
@@ -142,7 +143,7 @@ func TestAccountKeyFile(t *testing.T) {
 	says(t, refused(t, New(o), ca.Request{}), "is no regular file")
 	o.AccountKeyFile = filepath.Join(o.AccountKeyFile, "missing", "key")
 	says(t, refused(t, New(o), ca.Request{}), "no such file or directory")
-	if n := p.count("order-plz"); n > 0 {
+	if n := p.Count("order-plz"); n > 0 {
 		t.Errorf("%d orders", n)
 	}
 }
@@ -175,7 +176,7 @@ func TestTerms(t *testing.T) {
 	o := p.options(t)
 	o.TermsAccepted = false
 	says(t, refused(t, New(o), ca.Request{}), "terms of service", wfe.ToSURL, "issuer.acme.terms_accepted: true")
-	if _, err := os.Stat(o.AccountKeyFile); !errors.Is(err, os.ErrNotExist) || p.count("sign-me-up") > 0 {
+	if _, err := os.Stat(o.AccountKeyFile); !errors.Is(err, os.ErrNotExist) || p.Count("sign-me-up") > 0 {
 		t.Error("an account was made")
 	}
 }
@@ -184,7 +185,7 @@ func TestExternalAccount(t *testing.T) {
 	t.Parallel()
 	// The bytes have every letter that base64 and base64url differ in.
 	const id, key = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W_-8"
-	p := startPebble(t, shape{eab: map[string]string{id: key}})
+	p := startPebble(t, shape{EAB: map[string]string{id: key}})
 	with := func(id, key string) Options {
 		o := p.options(t)
 		o.EAB = &EAB{KeyID: id, Key: func() ([]byte, error) { return []byte(key), nil }}
@@ -209,7 +210,7 @@ func TestExternalAccount(t *testing.T) {
 		o.EAB.Key = func() ([]byte, error) { return nil, os.ErrNotExist }
 		says(t, refused(t, New(o), ca.Request{}), "read the external account's HMAC key", "does not exist")
 	})
-	if n := p.count("order-plz"); n > 0 {
+	if n := p.Count("order-plz"); n > 0 {
 		t.Errorf("%d orders without an account", n)
 	}
 	for _, form := range []string{key, key + "=\n", strings.NewReplacer("_", "/", "-", "+").Replace(key) + "="} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
 
 	"github.com/letsencrypt/pebble/v2/wfe"
@@ -17,14 +18,14 @@ import (
 
 func newLeaf(t testing.TB) *x509.Certificate {
 	t.Helper()
-	_, chain := newServerChain(t)
+	_, chain := acmetest.NewServerChain(t)
 	return chain.Leaf
 }
 
 func TestSuggest(t *testing.T) {
 	t.Parallel()
 	var fail func(http.ResponseWriter)
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if fail == nil || !strings.Contains(r.URL.Path, "renewalInfo") {
 			return false
 		}
@@ -52,7 +53,7 @@ func TestSuggest(t *testing.T) {
 
 	// The CA wants it renewed now, and says why.
 	past := time.Now().Add(-2 * time.Hour).Truncate(time.Second).UTC()
-	p.window(t, chain[0], fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q},"explanationURL":"https://ca.test/why"}`,
+	p.Window(t, chain[0], fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q},"explanationURL":"https://ca.test/why"}`,
 		past.Format(time.RFC3339), past.Add(time.Hour).Format(time.RFC3339)))
 	for range 2 {
 		if start, end, _, err = ask(); err != nil || !start.Equal(past) || !end.Equal(past.Add(time.Hour)) {
@@ -64,7 +65,7 @@ func TestSuggest(t *testing.T) {
 	}
 
 	for _, bad := range []string{`{}`, `[]`, `hello`, `{"suggestedWindow":{"start":"2030-01-02T00:00:00Z","end":"2030-01-02T00:00:00Z"}}`} {
-		p.window(t, chain[0], bad)
+		p.Window(t, chain[0], bad)
 		start, end, again, err := ask()
 		if err == nil || !start.IsZero() || !end.IsZero() || again != 0 {
 			t.Fatalf("%s: window %s to %s, %v", bad, start, end, err)
@@ -74,17 +75,17 @@ func TestSuggest(t *testing.T) {
 
 	fail = func(w http.ResponseWriter) {
 		w.Header().Set("Retry-After", "120")
-		problem(w, http.StatusServiceUnavailable, "serverInternal", `"detail":"overloaded"`)
+		acmetest.Problem(w, http.StatusServiceUnavailable, "serverInternal", `"detail":"overloaded"`)
 	}
-	before := p.count("renewalInfo")
+	before := p.Count("renewalInfo")
 	_, _, _, err = ask()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	e := checked(t, c, err)
 	says(t, e, "answers 503", "overloaded", "asks to wait 2m0s")
-	if e.RetryAfter() != 2*time.Minute || p.count("renewalInfo") != before+1 {
-		t.Errorf("retry after %s, %d requests", e.RetryAfter(), p.count("renewalInfo")-before)
+	if e.RetryAfter() != 2*time.Minute || p.Count("renewalInfo") != before+1 {
+		t.Errorf("retry after %s, %d requests", e.RetryAfter(), p.Count("renewalInfo")-before)
 	}
 
 	// A certificate that the CA does not know.
@@ -142,7 +143,7 @@ type orders struct {
 func (o *orders) watch(_ http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path == "/order-plz" {
 		var id string
-		if _, rest, ok := strings.Cut(payload(r), `"replaces":"`); ok {
+		if _, rest, ok := strings.Cut(acmetest.Payload(r), `"replaces":"`); ok {
 			id, _, _ = strings.Cut(rest, `"`)
 		}
 		o.Lock()
@@ -163,7 +164,7 @@ func (o *orders) take() []string {
 func TestReplaces(t *testing.T) {
 	t.Parallel()
 	var seen orders
-	p := startPebble(t, shape{answer: seen.watch})
+	p := startPebble(t, shape{Answer: seen.watch})
 	c := New(p.options(t))
 	names := []string{"redis1.internal"}
 	first := good(t, issue(t, c, ca.Request{}), names, cert.P256)
@@ -197,7 +198,7 @@ func TestReplaces(t *testing.T) {
 // Trouble with renewal information does not hold up a certificate.
 func TestDownloadAsksForNoWindow(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{chains: 1, answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Chains: 1, Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "renewalInfo") {
 			return false
 		}
@@ -205,10 +206,10 @@ func TestDownloadAsksForNoWindow(t *testing.T) {
 		return true
 	}})
 	issue(t, New(p.options(t)), ca.Request{})
-	if n := p.count("renewalInfo"); n > 0 {
+	if n := p.Count("renewalInfo"); n > 0 {
 		t.Errorf("%d requests for renewal information", n)
 	}
-	if p.count(wfe.DirectoryPath) != 1 {
+	if p.Count(wfe.DirectoryPath) != 1 {
 		t.Error("the directory was read more than once")
 	}
 }

@@ -31,7 +31,7 @@ func TestDNS01Command(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Challenge = DNS01Command{Command: []string{self, hookArg, n.addr}}
+	o.Challenge = DNS01Command{Command: []string{self, hookArg, n.Addr}}
 	names := []string{"c.internal", "*.c.internal"}
 	good(t, issue(t, New(o), ca.Request{Names: names}), names, cert.P256)
 	isClear(t, n, "_acme-challenge.c.internal.", 2)
@@ -110,7 +110,7 @@ func TestDNS01CommandMissing(t *testing.T) {
 		o.Challenge = DNS01Command{Command: []string{path}}
 		says(t, refused(t, New(o), ca.Request{}), "prove: dns-01: the command does not run", path)
 	}
-	if p.count("order-plz") > 0 {
+	if p.Count("order-plz") > 0 {
 		t.Error("an order was made")
 	}
 }

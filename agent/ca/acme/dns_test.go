@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
@@ -12,24 +13,25 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
 
 	"github.com/miekg/dns"
 )
 
 // update is a challenge that a name server of the test takes.
-func update(n *nameserver) DNS01Update {
+func update(n *acmetest.Nameserver) DNS01Update {
 	return DNS01Update{
-		Server: n.addr, KeyName: tsigName, Secret: secretOf(tsigSecret),
-		Propagation: 10 * time.Second, NameServers: []string{n.addr},
+		Server: n.Addr, KeyName: acmetest.TSIGName, Secret: secretOf(acmetest.TSIGSecret),
+		Propagation: 10 * time.Second, NameServers: []string{n.Addr},
 	}
 }
 
 // startDNS starts a name server, and a Pebble that asks it.
-func startDNS(t *testing.T, s shape) (*nameserver, *pebble, Options) {
+func startDNS(t *testing.T, s shape) (*acmetest.Nameserver, *pebble, Options) {
 	t.Helper()
-	n := newNameserver(t, "internal", "127.0.0.1")
-	s.resolver = n.addr
+	n := acmetest.NewNameserver(t, "internal", "127.0.0.1")
+	s.Resolver = n.Addr
 	p := startPebble(t, s)
 	o := p.options(t)
 	o.Challenge = update(n)
@@ -38,13 +40,13 @@ func startDNS(t *testing.T, s shape) (*nameserver, *pebble, Options) {
 
 // clear checks that name has none of the records that an order added, and that
 // there were some.
-func isClear(t *testing.T, n *nameserver, name string, added int) {
+func isClear(t *testing.T, n *acmetest.Nameserver, name string, added int) {
 	t.Helper()
-	if left := n.txt(name); len(left) > 0 {
+	if left := n.TXT(name); len(left) > 0 {
 		t.Errorf("%s still has %q", name, left)
 	}
 	var adds, removes []string
-	for _, u := range n.log() {
+	for _, u := range n.Log() {
 		if what, ok := strings.CutPrefix(u, "add "); ok {
 			adds = append(adds, what)
 		} else {
@@ -63,7 +65,7 @@ func TestDNS01Update(t *testing.T) {
 	n, _, o := startDNS(t, shape{})
 	// The wildcard and its base have their records at the same name.
 	names := []string{"r.internal", "*.r.internal", "redis9.internal"}
-	n.hide(3) // other servers of a zone lag behind
+	n.Hide(3) // other servers of a zone lag behind
 	good(t, issue(t, New(o), ca.Request{Names: names}), names, cert.P256)
 	isClear(t, n, "_acme-challenge.r.internal.", 3)
 }
@@ -75,7 +77,7 @@ func TestDNS01StepCA(t *testing.T) {
 	how := update(s.names)
 	how.Zone = "Internal" // case and the last dot do not matter
 	good(t, issue(t, New(s.options(t, how)), ca.Request{Names: names}), names, cert.P256)
-	if left := s.names.txt("_acme-challenge.d1.internal."); len(left) > 0 {
+	if left := s.names.TXT("_acme-challenge.d1.internal."); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
@@ -84,9 +86,9 @@ func TestDNS01StepCA(t *testing.T) {
 func TestDNS01KeepsOthers(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
-	n.add(t, `_acme-challenge.redis1.internal. 60 IN TXT "of another host"`)
+	n.Add(t, `_acme-challenge.redis1.internal. 60 IN TXT "of another host"`)
 	issue(t, New(o), ca.Request{})
-	if got := n.txt("_acme-challenge.redis1.internal."); !slices.Equal(got, []string{"of another host"}) {
+	if got := n.TXT("_acme-challenge.redis1.internal."); !slices.Equal(got, []string{"of another host"}) {
 		t.Errorf("left are %q", got)
 	}
 }
@@ -96,22 +98,22 @@ func TestDNS01KeepsOthers(t *testing.T) {
 func TestDNS01NameServers(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
-	host, port, err := net.SplitHostPort(n.addr)
+	host, port, err := net.SplitHostPort(n.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.add(t, "ns.internal. 60 IN A "+host)
-	n.add(t, "internal. 60 IN NS localhost.") // which the server says is at its default address
+	n.Add(t, "ns.internal. 60 IN A "+host)
+	n.Add(t, "internal. 60 IN NS localhost.") // which the server says is at its default address
 	how := update(n)
 	how.NameServers, how.port = nil, port
 	o.Challenge = how
-	n.hide(2)
+	n.Hide(2)
 	issue(t, New(o), ca.Request{})
 	isClear(t, n, "_acme-challenge.redis1.internal.", 1)
 
 	// One of them has no such server.
-	n.add(t, "internal. 60 IN NS gone.internal.")
-	n.add(t, "gone.internal. 60 IN A "+freshHost(t))
+	n.Add(t, "internal. 60 IN NS gone.internal.")
+	n.Add(t, "gone.internal. 60 IN A "+acmetest.FreshHost(t))
 	how.Propagation = 500 * time.Millisecond
 	o.Challenge = how
 	says(t, refused(t, New(o), ca.Request{}), "prove redis1.internal: ", "gone.internal. does not have the TXT record of _acme-challenge.redis1.internal. after 500ms", "refused")
@@ -122,8 +124,8 @@ func TestDNS01NameServers(t *testing.T) {
 func TestDNS01Alias(t *testing.T) {
 	t.Parallel()
 	n, p, o := startDNS(t, shape{})
-	n.add(t, "_acme-challenge.redis1.internal. 60 IN CNAME one.acme.internal.")
-	n.add(t, "one.acme.internal. 60 IN CNAME two.acme.internal.")
+	n.Add(t, "_acme-challenge.redis1.internal. 60 IN CNAME one.acme.internal.")
+	n.Add(t, "one.acme.internal. 60 IN CNAME two.acme.internal.")
 	owner := place{"two.acme.internal.", "internal."}
 	open, err := o.Challenge.open(t.Context(), []string{"redis1.internal"})
 	if err != nil {
@@ -132,9 +134,9 @@ func TestDNS01Alias(t *testing.T) {
 	if got := open.(*updateProof).places["_acme-challenge.redis1.internal."]; got != owner {
 		t.Errorf("the record goes to %v, want %v", got, owner)
 	}
-	n.add(t, "two.acme.internal. 60 IN CNAME one.acme.internal.")
+	n.Add(t, "two.acme.internal. 60 IN CNAME one.acme.internal.")
 	says(t, refused(t, New(o), ca.Request{}), "go on and on")
-	if p.count("order-plz") > 0 {
+	if p.Count("order-plz") > 0 {
 		t.Error("an order was made")
 	}
 }
@@ -175,17 +177,17 @@ func TestDNS01Refusals(t *testing.T) {
 		{name: "not primary", instead: code(dns.RcodeNotAuth, false), orders: true, wants: []string{"is not the primary of internal."}},
 		{name: "broken", instead: code(dns.RcodeServerFailure, false), orders: true, wants: []string{"with SERVFAIL"}},
 		{name: "unsigned", instead: code(dns.RcodeSuccess, false), orders: true, wants: []string{"the reply to the update is not signed"}},
-		{name: "down", change: func(d *DNS01Update) { d.Server = at(freshHost(t), 53) }, wants: []string{":53 does not answer"}},
+		{name: "down", change: func(d *DNS01Update) { d.Server = at(acmetest.FreshHost(t), 53) }, wants: []string{":53 does not answer"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d, before := update(n), p.count("order-plz")
+			d, before := update(n), p.Count("order-plz")
 			d.Propagation = time.Second
 			if tt.change != nil {
 				tt.change(&d)
 			}
-			n.instead(tt.instead)
-			defer n.instead(nil)
+			n.Instead(tt.instead)
+			defer n.Instead(nil)
 			o := o
 			o.Challenge = d
 			o.AccountKeyFile = p.options(t).AccountKeyFile
@@ -193,14 +195,14 @@ func TestDNS01Refusals(t *testing.T) {
 			o.Warn = func(msg string) { told = append(told, msg) }
 			e := refused(t, New(o), ca.Request{})
 			says(t, e, append(tt.wants, "prove")...)
-			if strings.Contains(e.Error(), tsigSecret) {
+			if strings.Contains(e.Error(), acmetest.TSIGSecret) {
 				t.Error("the secret shows")
 			}
 			// An unsigned answer leaves open what was done.
 			if behind := strings.Contains(strings.Join(told, "\n"), "stays behind"); behind != (tt.name == "unsigned") {
 				t.Errorf("told %q", told)
 			}
-			if ordered := p.count("order-plz") > before; ordered != tt.orders {
+			if ordered := p.Count("order-plz") > before; ordered != tt.orders {
 				t.Errorf("an order was made: %t, want %t", ordered, tt.orders)
 			}
 		})
@@ -211,9 +213,9 @@ func TestDNS01Refusals(t *testing.T) {
 // A reply with somebody else's signature is no reply.
 func TestDNS01ForgedReply(t *testing.T) {
 	t.Parallel()
-	p := &updateProof{d: DNS01Update{KeyName: tsigName}, server: "ns", secret: tsigSecret}
+	p := &updateProof{d: DNS01Update{KeyName: acmetest.TSIGName}, server: "ns", secret: acmetest.TSIGSecret}
 	reply := new(dns.Msg).SetUpdate("internal.")
-	reply.SetTsig(tsigName, dns.HmacSHA256, 300, time.Now().Unix())
+	reply.SetTsig(acmetest.TSIGName, dns.HmacSHA256, 300, time.Now().Unix())
 	if err := p.verdict(record{}, reply, dns.ErrSig); err == nil || !strings.Contains(err.Error(), "does not verify") {
 		t.Errorf("forged: %v", err)
 	}
@@ -227,7 +229,7 @@ func TestDNS01Truncated(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
 	var cut atomic.Bool
-	n.instead(func(q *dns.Msg) *dns.Msg {
+	n.Instead(func(q *dns.Msg) *dns.Msg {
 		if q.Question[0].Qtype != dns.TypeTXT || cut.Swap(true) {
 			return nil
 		}
@@ -246,20 +248,20 @@ func TestDNS01CleanUp(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	var act func(http.ResponseWriter, *http.Request) bool
-	n, _, o := startDNS(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	n, _, o := startDNS(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		return act != nil && strings.HasPrefix(r.URL.Path, "/chalZ/") && act(w, r)
 	}})
 	c := New(o)
 
 	act = func(w http.ResponseWriter, r *http.Request) bool {
-		problem(w, http.StatusForbidden, "unauthorized", `"detail":"no"`)
+		acmetest.Problem(w, http.StatusForbidden, "unauthorized", `"detail":"no"`)
 		return true
 	}
 	says(t, refused(t, c, ca.Request{}), "prove redis1.internal: ", "unauthorized: no")
 	isClear(t, n, "_acme-challenge.redis1.internal.", 1)
 
 	act = func(_ http.ResponseWriter, r *http.Request) bool {
-		payload(r) // net/http notices that the client goes once the body is read
+		acmetest.Payload(r) // net/http notices that the client goes once the body is read
 		cancel()
 		<-r.Context().Done()
 		return true
@@ -277,7 +279,7 @@ func TestDNS01LeftBehind(t *testing.T) {
 	t.Parallel()
 	n, _, o := startDNS(t, shape{})
 	var updates atomic.Int32
-	n.instead(func(q *dns.Msg) *dns.Msg {
+	n.Instead(func(q *dns.Msg) *dns.Msg {
 		if q.Opcode == dns.OpcodeUpdate {
 			if updates.Add(1) > 1 {
 				return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
@@ -295,8 +297,8 @@ func TestDNS01LeftBehind(t *testing.T) {
 
 func TestZone(t *testing.T) {
 	t.Parallel()
-	n := newNameserver(t, "b.internal", "127.0.0.1")
-	p := &updateProof{server: n.addr}
+	n := acmetest.NewNameserver(t, "b.internal", "127.0.0.1")
+	p := &updateProof{server: n.Addr}
 	for _, name := range []string{"b.internal.", "_acme-challenge.b.internal.", "_acme-challenge.x.y.b.internal."} {
 		if zone, err := p.zone(t.Context(), name); err != nil || zone != "b.internal." {
 			t.Errorf("%s is in %s, %v", name, zone, err)
@@ -306,7 +308,7 @@ func TestZone(t *testing.T) {
 		t.Errorf("a name above the zone is in %s", zone)
 	}
 	// A server that answers for names it does not have.
-	n.instead(func(q *dns.Msg) *dns.Msg {
+	n.Instead(func(q *dns.Msg) *dns.Msg {
 		m := new(dns.Msg).SetReply(q)
 		soa, _ := dns.NewRR("other.example. 60 IN SOA a. b. 1 1 1 1 1")
 		m.Ns = append(m.Ns, soa)
@@ -326,5 +328,12 @@ func TestWithPort(t *testing.T) {
 		if got := withPort(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+func secretOf(encoded string) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		_, err := base64.StdEncoding.DecodeString(encoded)
+		return []byte(encoded), err
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/ca/step"
 	"redis-cert-agent/agent/cert"
 
@@ -28,7 +29,7 @@ var errDeadline = context.DeadlineExceeded
 func TestOneOrderAtATime(t *testing.T) {
 	t.Parallel()
 	var running, most atomic.Int32
-	p := startPebble(t, shape{answer: func(_ http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(_ http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case r.URL.Path == "/order-plz":
 			for n := running.Add(1); ; {
@@ -71,16 +72,16 @@ func TestOneOrderAtATime(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	t.Parallel()
 	begun := make(chan struct{})
-	p := startPebble(t, shape{answer: func(_ http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(_ http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/chalZ/") {
 			return false
 		}
-		payload(r) // net/http notices that the client goes once the body is read
+		acmetest.Payload(r) // net/http notices that the client goes once the body is read
 		begun <- struct{}{}
 		<-r.Context().Done()
 		return true
 	}})
-	for _, how := range []Challenge{HTTP01{Listen: p.listen(p.httpPort)}, TLSALPN01{Listen: p.listen(p.tlsPort)}} {
+	for _, how := range []Challenge{HTTP01{Listen: p.Listen(p.HTTPPort)}, TLSALPN01{Listen: p.Listen(p.TLSPort)}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { <-begun; cancel() }()
@@ -93,8 +94,8 @@ func TestCancelled(t *testing.T) {
 		}
 		says(t, checked(t, c, err), "prove redis1.internal", "cancelled")
 	}
-	closed(t, p.listen(p.httpPort))
-	closed(t, p.listen(p.tlsPort))
+	closed(t, p.Listen(p.HTTPPort))
+	closed(t, p.Listen(p.TLSPort))
 }
 
 // Nothing stays behind: no connection to the CA, no goroutine.
@@ -102,7 +103,7 @@ func TestLeavesNothing(t *testing.T) {
 	p := startPebble(t, shape{})
 	open := make(chan net.Conn, 100)
 	closed := make(chan net.Conn, 100)
-	front, root := serveTLS(t, p.Config.Handler, func(srv *http.Server) {
+	front, root := acmetest.ServeTLS(t, p.Config.Handler, func(srv *http.Server) {
 		srv.ConnState = func(c net.Conn, s http.ConnState) {
 			switch s {
 			case http.StateNew:
@@ -112,9 +113,9 @@ func TestLeavesNothing(t *testing.T) {
 			}
 		}
 	})
-	for _, how := range []Challenge{HTTP01{Listen: p.listen(p.httpPort)}, TLSALPN01{Listen: p.listen(p.tlsPort)}} {
+	for _, how := range []Challenge{HTTP01{Listen: p.Listen(p.HTTPPort)}, TLSALPN01{Listen: p.Listen(p.TLSPort)}} {
 		o := p.options(t)
-		o.URL, o.Roots, o.Challenge = front.URL+"/dir", append(p.roots, root), how
+		o.URL, o.Roots, o.Challenge = front.URL+"/dir", append(p.Roots, root), how
 		issue(t, New(o), ca.Request{})
 	}
 	if n := len(open); n == 0 || n > 4 {
@@ -171,9 +172,9 @@ func TestNamesInOtherCase(t *testing.T) {
 
 func TestPreferredChain(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{chains: 2})
+	p := startPebble(t, shape{Chains: 2})
 	o := p.options(t)
-	for _, want := range p.rootNames() {
+	for _, want := range p.RootNames() {
 		o.PreferredChain = strings.ToUpper(want)
 		chain := issue(t, New(o), ca.Request{}).Chain
 		if got := top(chain).Issuer.CommonName; got != want {
@@ -184,17 +185,17 @@ func TestPreferredChain(t *testing.T) {
 	o.Warn = func(msg string) { told = append(told, msg) }
 	o.PreferredChain = "Nobody"
 	chain := issue(t, New(o), ca.Request{}).Chain
-	if got := top(chain).Issuer.CommonName; got != p.rootNames()[0] {
+	if got := top(chain).Issuer.CommonName; got != p.RootNames()[0] {
 		t.Errorf("the chain leads to %q, want the CA's own choice", got)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], `no chain to "Nobody"`) || !strings.Contains(told[0], p.rootNames()[2]) {
+	if len(told) != 1 || !strings.Contains(told[0], `no chain to "Nobody"`) || !strings.Contains(told[0], p.RootNames()[2]) {
 		t.Errorf("told %q", told)
 	}
 }
 
 func TestProfile(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{profiles: map[string]pebbleca.Profile{"classic": {}, "short": {ValidityPeriod: 3600}}})
+	p := startPebble(t, shape{Profiles: map[string]pebbleca.Profile{"classic": {}, "short": {ValidityPeriod: 3600}}})
 	o := p.options(t)
 	o.Profile = "short"
 	leaf := issue(t, New(o), ca.Request{}).Chain[0]
@@ -202,13 +203,13 @@ func TestProfile(t *testing.T) {
 		t.Errorf("it lives for %s", life)
 	}
 	o.Profile = "long"
-	before := p.count("order-plz")
+	before := p.Count("order-plz")
 	says(t, refused(t, New(o), ca.Request{}), `no profile "long"`, `one of "classic", "short"`)
 	s := useStepCA(t)
 	o = s.options(t, HTTP01{})
 	o.Profile = "long"
 	says(t, refused(t, New(o), ca.Request{}), "it has no profiles")
-	if p.count("order-plz") != before {
+	if p.Count("order-plz") != before {
 		t.Error("an order was made")
 	}
 }
@@ -217,18 +218,18 @@ func TestProfile(t *testing.T) {
 // them the chain leads to.
 func TestSystemRoots(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{chains: 1})
-	stranger, _ := newServerChain(t)
+	p := startPebble(t, shape{Chains: 1})
+	stranger, _ := acmetest.NewServerChain(t)
 	o := p.options(t)
 	o.Roots = nil
 	c := New(o)
-	c.system = cert.Pool(append([]*certificate{stranger}, p.roots...))
+	c.system = cert.Pool(append([]*certificate{stranger}, p.Roots...))
 	got := issue(t, c, ca.Request{})
 	good(t, got, []string{"redis1.internal"}, cert.P256)
-	if len(got.Roots) != 1 || got.Roots[0].Subject.CommonName != p.rootNames()[0] {
+	if len(got.Roots) != 1 || got.Roots[0].Subject.CommonName != p.RootNames()[0] {
 		t.Errorf("roots are %v", got.Roots)
 	}
-	c.system = cert.Pool(p.roots[:1]) // the server's own alone
+	c.system = cert.Pool(p.Roots[:1]) // the server's own alone
 	says(t, refused(t, c, ca.Request{}), "download: ", "no root that this host trusts", "issuer.acme.roots_file")
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
 
 	"github.com/mholt/acmez/v3/acme"
@@ -47,7 +48,7 @@ func FuzzWindow(f *testing.F) {
 }
 
 func FuzzChain(f *testing.F) {
-	root, chain := newServerChain(f)
+	root, chain := acmetest.NewServerChain(f)
 	leaf := pemOf(chain.Leaf.Raw)
 	f.Add([]byte(leaf))
 	f.Add([]byte(leaf + pemOf(root.Raw)))
@@ -69,7 +70,7 @@ func FuzzChain(f *testing.F) {
 
 func TestChainWithRoot(t *testing.T) {
 	t.Parallel()
-	root, chain := newServerChain(t)
+	root, chain := acmetest.NewServerChain(t)
 	got, err := parseChain([]byte(pemOf(chain.Leaf.Raw) + pemOf(root.Raw)))
 	if err != nil || len(got) != 1 || !got[0].Equal(chain.Leaf) {
 		t.Errorf("%d certificates, %v", len(got), err)
@@ -147,11 +148,11 @@ func TestRetryAfter(t *testing.T) {
 func FuzzReply(f *testing.F) {
 	m := new(dns.Msg).SetQuestion("_acme-challenge.a.internal.", dns.TypeTXT)
 	m.Answer = append(m.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: "_acme-challenge.a.internal.", Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{"a", "b"}})
-	m.SetTsig(tsigName, dns.HmacSHA256, 300, 1)
+	m.SetTsig(acmetest.TSIGName, dns.HmacSHA256, 300, 1)
 	if wire, err := m.Pack(); err == nil {
 		f.Add(wire)
 	}
-	p := &updateProof{d: DNS01Update{KeyName: tsigName}, server: "ns", secret: tsigSecret}
+	p := &updateProof{d: DNS01Update{KeyName: acmetest.TSIGName}, server: "ns", secret: acmetest.TSIGSecret}
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		m := new(dns.Msg)
 		if m.Unpack(wire) != nil {

@@ -1,19 +1,10 @@
 package acme
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"flag"
 	"fmt"
-	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,15 +13,19 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/cmd/redis-cert-ca/authority"
 )
+
+// hookArg makes the test's program a hook: PROGRAM hookArg SERVER present|cleanup NAME VALUE.
+const hookArg = "act-as-dns-hook"
 
 // TestMain ends the step-ca that the tests share. It is a hook for dns-01 as
 // well, when it is started as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == hookArg {
-		os.Exit(hook(os.Args[2:]))
+		os.Exit(acmetest.Hook(os.Args[2:]))
 	}
 	dir, err := os.MkdirTemp("", "acme-test-")
 	if err != nil {
@@ -63,22 +58,22 @@ var (
 type stepCA struct {
 	*authority.Running
 	httpPort, tlsPort int
-	names             *nameserver
+	names             *acmetest.Nameserver
 }
 
 func startStepCA() (*stepCA, error) {
 	t := &sharedTB{}
-	s := &stepCA{names: newNameserver(t, "internal", "127.0.0.1")}
+	s := &stepCA{names: acmetest.NewNameserver(t, "internal", "127.0.0.1")}
 	// Addresses are the tests' own, ports are not: take one that is free on
 	// an address that nobody else uses.
-	host := freshHost(t)
-	s.httpPort, s.tlsPort = freePort(t, host), freePort(t, host)
+	host := acmetest.FreshHost(t)
+	s.httpPort, s.tlsPort = acmetest.FreePort(t, host), acmetest.FreePort(t, host)
 	info, err := authority.Init(authority.InitOptions{Dir: filepath.Join(sharedDir, "ca"), DNS: []string{"127.0.0.1"}, Address: "127.0.0.1:0", ACME: true})
 	if err != nil {
 		return nil, err
 	}
 	s.Running, err = authority.Start(info.Dir, authority.RunOptions{
-		ACMEHTTPPort: s.httpPort, ACMETLSPort: s.tlsPort, ACMEResolver: s.names.addr,
+		ACMEHTTPPort: s.httpPort, ACMETLSPort: s.tlsPort, ACMEResolver: s.names.Addr,
 	})
 	stop = func() {
 		if s.Running != nil {
@@ -118,9 +113,9 @@ func useStepCA(t *testing.T) *stepCA {
 // the address.
 func (s *stepCA) claim(t *testing.T, names ...string) string {
 	t.Helper()
-	host := freshHost(t)
+	host := acmetest.FreshHost(t)
 	for _, n := range names {
-		s.names.add(t, n+". 1 IN A "+host)
+		s.names.Add(t, n+". 1 IN A "+host)
 	}
 	return host
 }
@@ -227,62 +222,4 @@ func closed(t testing.TB, addr string) {
 		conn.Close()
 		t.Errorf("%s is still open", addr)
 	}
-}
-
-// serveTLS starts an HTTPS server on 127.0.0.1 and returns the root of its
-// certificate.
-func serveTLS(t testing.TB, h http.Handler, change ...func(*http.Server)) (*httptest.Server, *x509.Certificate) {
-	t.Helper()
-	root, chain := newServerChain(t)
-	srv := httptest.NewUnstartedServer(h)
-	for _, f := range change {
-		f(srv.Config)
-	}
-	srv.TLS = &tls.Config{Certificates: []tls.Certificate{chain}}
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what some tests want
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	return srv, root
-}
-
-// newServerChain makes a root and a certificate of it for 127.0.0.1.
-func newServerChain(t testing.TB) (*x509.Certificate, tls.Certificate) {
-	t.Helper()
-	rootKey, leafKey := newECKey(t), newECKey(t)
-	rootTemplate := &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "Front Root"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	root := sign(t, rootTemplate, rootTemplate, rootKey, rootKey)
-	leaf := sign(t, &x509.Certificate{
-		Subject:   pkix.Name{CommonName: "front"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, root, leafKey, rootKey)
-	return root, tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}
-}
-
-func sign(t testing.TB, template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, of.Public(), by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func newECKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
 }

@@ -10,10 +10,10 @@ import (
 func TestHTTP01Pebble(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t, shape{})
-	names := []string{"redis1.internal", "redis2.internal", p.host}
+	names := []string{"redis1.internal", "redis2.internal", p.Host}
 	c := New(p.options(t))
 	good(t, issue(t, c, ca.Request{Names: names}), names, cert.P256)
-	closed(t, p.listen(p.httpPort))
+	closed(t, p.Listen(p.HTTPPort))
 }
 
 func TestHTTP01StepCA(t *testing.T) {
@@ -30,11 +30,11 @@ func TestALPN01(t *testing.T) {
 	t.Parallel()
 	t.Run("pebble", func(t *testing.T) {
 		p := startPebble(t, shape{})
-		names := []string{"redis1.internal", "redis2.internal", p.host}
+		names := []string{"redis1.internal", "redis2.internal", p.Host}
 		o := p.options(t)
-		o.Challenge = TLSALPN01{Listen: p.listen(p.tlsPort)}
+		o.Challenge = TLSALPN01{Listen: p.Listen(p.TLSPort)}
 		good(t, issue(t, New(o), ca.Request{Names: names}), names, cert.P256)
-		closed(t, p.listen(p.tlsPort))
+		closed(t, p.Listen(p.TLSPort))
 	})
 	t.Run("step-ca", func(t *testing.T) {
 		s := useStepCA(t)

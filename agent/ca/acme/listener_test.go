@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 
 	"github.com/mholt/acmez/v3/acme"
 )
@@ -100,7 +101,7 @@ func TestSelfCheck(t *testing.T) {
 		}
 		srv.Close()
 	}
-	srv, _ := serveTLS(t, http.NotFoundHandler())
+	srv, _ := acmetest.ServeTLS(t, http.NotFoundHandler())
 	p := &alpnProof{ln: srv.Listener}
 	if err := p.ready(t.Context(), challenge("tls-alpn-01", "one", dnsID("a.internal"))); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("another TLS server: %v", err)
@@ -112,12 +113,12 @@ func TestSelfCheckEndsOrder(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t, shape{})
 	o := p.options(t)
-	o.Challenge = blind{HTTP01{Listen: p.listen(p.httpPort)}}
+	o.Challenge = blind{HTTP01{Listen: p.Listen(p.HTTPPort)}}
 	says(t, refused(t, New(o), ca.Request{}), "prove redis1.internal: ", "something else than the agent answers")
-	if p.count("/chalZ/") > 0 {
+	if p.Count("/chalZ/") > 0 {
 		t.Error("the CA was asked to look")
 	}
-	closed(t, p.listen(p.httpPort))
+	closed(t, p.Listen(p.HTTPPort))
 }
 
 // blind puts up nothing.
@@ -210,12 +211,12 @@ func TestListenEverywhere(t *testing.T) {
 // A CA that remembers that a name was proved is not asked to look again.
 func TestProvedBefore(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{remembers: true})
+	p := startPebble(t, shape{Remembers: true})
 	c := New(p.options(t))
 	issue(t, c, ca.Request{})
-	before := p.count("/chalZ/")
+	before := p.Count("/chalZ/")
 	issue(t, c, ca.Request{})
-	if n := p.count("/chalZ/") - before; before == 0 || n != 0 {
+	if n := p.Count("/chalZ/") - before; before == 0 || n != 0 {
 		t.Errorf("%d challenges, then %d", before, n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
 
 	"github.com/miekg/dns"
@@ -23,7 +24,7 @@ import (
 // refusals in a row, once in a hundred issues, are for the caller to try again.
 func TestBadNonces(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{badNonces: 50})
+	p := startPebble(t, shape{BadNonces: 50})
 	c := New(p.options(t))
 	names := []string{"redis1.internal"}
 	for range 3 {
@@ -42,16 +43,16 @@ func TestBadNonces(t *testing.T) {
 // A name that the CA does not reach is named, and the others are not.
 func TestNameNotReached(t *testing.T) {
 	t.Parallel()
-	n := newNameserver(t, "internal", "127.0.0.1")
-	p := startPebble(t, shape{resolver: n.addr})
-	n.add(t, "redis1.internal. 60 IN A "+p.host)
-	n.add(t, "lost.internal. 60 IN A "+freshHost(t))
+	n := acmetest.NewNameserver(t, "internal", "127.0.0.1")
+	p := startPebble(t, shape{Resolver: n.Addr})
+	n.Add(t, "redis1.internal. 60 IN A "+p.Host)
+	n.Add(t, "lost.internal. 60 IN A "+acmetest.FreshHost(t))
 	e := refused(t, New(p.options(t)), ca.Request{Names: []string{"redis1.internal", "lost.internal"}})
 	says(t, e, "prove lost.internal: ", ": connection: ", "http://lost.internal/.well-known/acme-challenge/, port 80")
 	if e.Name != "lost.internal" || e.Type != "connection" || strings.Contains(e.Error(), "redis1") {
 		t.Errorf("name %q, type %q", e.Name, e.Type)
 	}
-	closed(t, p.listen(p.httpPort))
+	closed(t, p.Listen(p.HTTPPort))
 }
 
 // step-ca leaves a name pending that it does not reach.
@@ -83,9 +84,9 @@ func TestStepCALooksAgain(t *testing.T) {
 	t.Parallel()
 	s := useStepCA(t)
 	host := s.claim(t, "moving.internal")
-	elsewhere := net.ParseIP(freshHost(t))
+	elsewhere := net.ParseIP(acmetest.FreshHost(t))
 	var looks atomic.Int32
-	s.names.intercept("moving.internal.", func(q *dns.Msg) *dns.Msg {
+	s.names.Intercept("moving.internal.", func(q *dns.Msg) *dns.Msg {
 		if q.Question[0].Qtype != dns.TypeA || looks.Add(1) > 1 {
 			return nil
 		}
@@ -103,7 +104,7 @@ func TestStepCALooksAgain(t *testing.T) {
 // What the CA's policy refuses.
 func TestRejected(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{blocked: []string{"blocked.internal"}})
+	p := startPebble(t, shape{Blocked: []string{"blocked.internal"}})
 	e := refused(t, New(p.options(t)), ca.Request{Names: []string{"blocked.internal"}})
 	says(t, e, "order: https://127.0.0.1:", "answers 400: rejectedIdentifier: ", "blocked.internal", "leave it out of names")
 }
@@ -129,8 +130,8 @@ func TestProvable(t *testing.T) {
 		o.Challenge = tt.how
 		says(t, refused(t, New(o), ca.Request{Names: tt.names}), tt.says)
 	}
-	if len(p.seen) > 0 {
-		t.Errorf("requests: %q", p.seen)
+	if seen := p.Seen(); len(seen) > 0 {
+		t.Errorf("requests: %q", seen)
 	}
 }
 
@@ -138,7 +139,7 @@ func TestProvable(t *testing.T) {
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t, shape{})
-	ln, err := net.Listen("tcp", p.listen(p.httpPort))
+	ln, err := net.Listen("tcp", p.Listen(p.HTTPPort))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func TestPortTaken(t *testing.T) {
 	o := p.options(t)
 	o.Challenge = HTTP01{Listen: "192.0.2.1:0"}
 	says(t, refused(t, New(o), ca.Request{}), "no such address")
-	if n := p.count("order-plz"); n > 0 {
+	if n := p.Count("order-plz"); n > 0 {
 		t.Errorf("%d orders", n)
 	}
 }
@@ -159,7 +160,7 @@ func TestPortTaken(t *testing.T) {
 // The CA does not take the configured challenge for a name.
 func TestOtherChallengeWanted(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/authZ/") {
 			return false
 		}
@@ -175,7 +176,7 @@ func TestOtherChallengeWanted(t *testing.T) {
 func TestOrderInvalid(t *testing.T) {
 	t.Parallel()
 	var detail string
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/finalize-order/") {
 			return false
 		}
@@ -194,7 +195,7 @@ func TestOrderInvalid(t *testing.T) {
 // The CA never issues.
 func TestNeverIssued(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasPrefix(r.URL.Path, "/finalize-order/") && !strings.HasPrefix(r.URL.Path, "/my-order/") {
 			return false
 		}
@@ -211,12 +212,12 @@ func TestNeverIssued(t *testing.T) {
 // A CA that limits says how long to wait.
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
-	p := startPebble(t, shape{answer: func(w http.ResponseWriter, r *http.Request) bool {
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != "/order-plz" {
 			return false
 		}
 		w.Header().Set("Retry-After", "5400")
-		problem(w, http.StatusTooManyRequests, "rateLimited", `"detail":"too many\ncertificates \u001b[31m(5)"`)
+		acmetest.Problem(w, http.StatusTooManyRequests, "rateLimited", `"detail":"too many\ncertificates \u001b[31m(5)"`)
 		return true
 	}})
 	e := refused(t, New(p.options(t)), ca.Request{})
@@ -224,7 +225,7 @@ func TestRateLimited(t *testing.T) {
 	if e.RetryAfter() != 90*time.Minute || e.Status != 429 || e.Type != "rateLimited" {
 		t.Errorf("%+v", e)
 	}
-	if n := p.count("order-plz"); n != 1 {
+	if n := p.Count("order-plz"); n != 1 {
 		t.Errorf("%d orders", n)
 	}
 }
@@ -235,8 +236,8 @@ func TestDirectory(t *testing.T) {
 	answer := func(f http.HandlerFunc) func(*testing.T) (Options, func() int) {
 		return func(t *testing.T) (Options, func() int) {
 			var n atomic.Int32
-			srv, root := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); f(w, r) }))
-			p := pebble{Server: srv, roots: append([]*certificate(nil), root)}
+			srv, root := acmetest.ServeTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); f(w, r) }))
+			p := pebble{&acmetest.Pebble{Server: srv, Roots: append([]*certificate(nil), root)}}
 			o := p.options(t)
 			o.Challenge = HTTP01{Listen: "127.0.0.1:0"}
 			return o, func() int { return int(n.Load()) }
@@ -296,7 +297,7 @@ func TestDirectory(t *testing.T) {
 // Trouble on the way to the CA.
 func TestTransport(t *testing.T) {
 	t.Parallel()
-	down := Options{URL: "https://" + at(freshHost(t), 1) + "/dir", AccountKeyFile: t.TempDir() + "/key"}
+	down := Options{URL: "https://" + at(acmetest.FreshHost(t), 1) + "/dir", AccountKeyFile: t.TempDir() + "/key"}
 	says(t, refused(t, New(down), ca.Request{}), "directory: https://127.", "connection refused", "check that the CA runs")
 
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -305,17 +306,17 @@ func TestTransport(t *testing.T) {
 	o.URL = "https://" + plain.Listener.Addr().String()
 	says(t, refused(t, New(o), ca.Request{}), "this port does not speak TLS")
 
-	srv, root := serveTLS(t, http.NotFoundHandler())
+	srv, root := acmetest.ServeTLS(t, http.NotFoundHandler())
 	o.URL = srv.URL
 	says(t, refused(t, New(o), ca.Request{}), "none of the system's roots", "issuer.acme.roots_file")
-	other, _ := newServerChain(t)
+	other, _ := acmetest.NewServerChain(t)
 	o.Roots = append([]*certificate(nil), other)
 	says(t, refused(t, New(o), ca.Request{}), "none of the configured roots")
 	o.Roots[0] = root
 	o.URL = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
 	says(t, refused(t, New(o), ca.Request{}), "the CA's certificate is for other names")
 
-	slow, root := serveTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	slow, root := acmetest.ServeTLS(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	o.URL, o.Roots[0] = slow.URL, root
 	c := New(o)
 	c.request = 100 * time.Millisecond

@@ -1,7 +1,8 @@
-package acme
+// Package acmetest holds what an ACME client is tested against: a Pebble in
+// process, and a name server that takes signed updates.
+package acmetest
 
 import (
-	"encoding/base64"
 	"net"
 	"slices"
 	"strings"
@@ -12,15 +13,16 @@ import (
 	"github.com/miekg/dns"
 )
 
+// The key that a [Nameserver] takes updates with, HMAC-SHA-256.
 const (
-	tsigName   = "agent."
-	tsigSecret = "bm90IGEgc2VjcmV0IGF0IGFsbCwganVzdCBhIHRlc3Q="
+	TSIGName   = "agent."
+	TSIGSecret = "bm90IGEgc2VjcmV0IGF0IGFsbCwganVzdCBhIHRlc3Q="
 )
 
-// nameserver is a DNS server of one zone. It answers over UDP and TCP, and
+// Nameserver is a DNS server of one zone. It answers over UDP and TCP, and
 // takes updates that are signed (RFC 2136, RFC 8945).
-type nameserver struct {
-	addr string // host:port, the same for UDP and TCP
+type Nameserver struct {
+	Addr string // host:port, the same for UDP and TCP
 	zone string
 
 	mu      sync.Mutex
@@ -32,16 +34,40 @@ type nameserver struct {
 	answers map[string]func(*dns.Msg) *dns.Msg // by the name in the question
 }
 
-// newNameserver starts one. All names that it has no records of resolve to
+// NewNameserver starts one. All names that it has no records of resolve to
 // address.
-func newNameserver(t testing.TB, zone, address string) *nameserver {
+func NewNameserver(t testing.TB, zone, address string) *Nameserver {
 	t.Helper()
-	n := &nameserver{zone: dns.CanonicalName(zone), records: map[string][]dns.RR{}, address: net.ParseIP(address)}
-	n.add(t, n.zone+" 60 IN SOA ns."+n.zone+" admin."+n.zone+" 1 3600 600 86400 5")
-	n.add(t, n.zone+" 60 IN NS ns."+n.zone)
-	pc, ln := listenBoth(t)
-	n.addr = ln.Addr().String()
-	secrets := map[string]string{tsigName: tsigSecret}
+	n := &Nameserver{zone: dns.CanonicalName(zone), records: map[string][]dns.RR{}, address: net.ParseIP(address)}
+	n.Add(t, n.zone+" 60 IN SOA ns."+n.zone+" admin."+n.zone+" 1 3600 600 86400 5")
+	n.Add(t, n.zone+" 60 IN NS ns."+n.zone)
+	pc, ln := listenBoth(t, "127.0.0.1:0")
+	n.Addr = ln.Addr().String()
+	n.serve(t, pc, ln)
+	return n
+}
+
+// ListenToo opens a second address, host:port. Who follows NS records ends up
+// at port 53, which not everyone may open: the error tells.
+func (n *Nameserver) ListenToo(t testing.TB, addr string) error {
+	t.Helper()
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	pc, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	n.serve(t, pc, ln)
+	return nil
+}
+
+// serve answers until the test ends.
+func (n *Nameserver) serve(t testing.TB, pc net.PacketConn, ln net.Listener) {
+	t.Helper()
+	secrets := map[string]string{TSIGName: TSIGSecret}
 	for _, s := range []*dns.Server{{PacketConn: pc}, {Listener: ln}} {
 		started, done := make(chan struct{}), make(chan error, 1)
 		s.Handler, s.TsigSecret, s.MsgAcceptFunc = n, secrets, takeUpdates
@@ -59,14 +85,13 @@ func newNameserver(t testing.TB, zone, address string) *nameserver {
 			<-done
 		})
 	}
-	return n
 }
 
 // listenBoth opens the same free port for UDP and TCP.
-func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+func listenBoth(t testing.TB, addr string) (net.PacketConn, net.Listener) {
 	t.Helper()
 	for range 20 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := net.Listen("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +112,8 @@ func takeUpdates(h dns.Header) dns.MsgAcceptAction {
 	return dns.DefaultMsgAcceptFunc(h)
 }
 
-func (n *nameserver) add(t testing.TB, record string) {
+// Add adds a record, written as in a zone file.
+func (n *Nameserver) Add(t testing.TB, record string) {
 	t.Helper()
 	rr, err := dns.NewRR(record)
 	if err != nil {
@@ -99,8 +125,8 @@ func (n *nameserver) add(t testing.TB, record string) {
 	n.records[owner] = append(n.records[owner], rr)
 }
 
-// txt returns the values of the TXT records at name.
-func (n *nameserver) txt(name string) []string {
+// TXT returns the values of the TXT records at name.
+func (n *Nameserver) TXT(name string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var values []string
@@ -112,29 +138,30 @@ func (n *nameserver) txt(name string) []string {
 	return values
 }
 
-func (n *nameserver) log() []string {
+// Log returns the updates, as "add NAME VALUE" and "remove NAME VALUE".
+func (n *Nameserver) Log() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.updates)
 }
 
-// hide keeps the next count answers to TXT questions from showing anything.
-func (n *nameserver) hide(count int) {
+// Hide keeps the next count answers to TXT questions from showing anything.
+func (n *Nameserver) Hide(count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hidden = count
 }
 
-// instead lets f answer; what f returns nil for is answered as ever.
-func (n *nameserver) instead(f func(*dns.Msg) *dns.Msg) {
+// Instead lets f answer; what f returns nil for is answered as ever.
+func (n *Nameserver) Instead(f func(*dns.Msg) *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answer = f
 }
 
-// intercept lets f answer for one name; what f returns nil for is answered as
+// Intercept lets f answer for one name; what f returns nil for is answered as
 // ever.
-func (n *nameserver) intercept(name string, f func(*dns.Msg) *dns.Msg) {
+func (n *Nameserver) Intercept(name string, f func(*dns.Msg) *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.answers == nil {
@@ -143,7 +170,8 @@ func (n *nameserver) intercept(name string, f func(*dns.Msg) *dns.Msg) {
 	n.answers[name] = f
 }
 
-func (n *nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+// ServeDNS answers one message.
+func (n *Nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	n.mu.Lock()
 	f := n.answer
 	if one := n.answers[dns.CanonicalName(q.Question[0].Name)]; one != nil {
@@ -160,7 +188,7 @@ func (n *nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	_ = w.WriteMsg(m) // who asked may be gone
 }
 
-func (n *nameserver) reply(q *dns.Msg, tsigStatus error) *dns.Msg {
+func (n *Nameserver) reply(q *dns.Msg, tsigStatus error) *dns.Msg {
 	if q.Opcode == dns.OpcodeUpdate {
 		return n.update(q, tsigStatus)
 	}
@@ -194,7 +222,7 @@ func (n *nameserver) reply(q *dns.Msg, tsigStatus error) *dns.Msg {
 
 // update does what RFC 2136, sections 2.5 and 3, says for TXT records, and
 // answers in BIND's way.
-func (n *nameserver) update(q *dns.Msg, tsigStatus error) *dns.Msg {
+func (n *Nameserver) update(q *dns.Msg, tsigStatus error) *dns.Msg {
 	m := new(dns.Msg).SetReply(q)
 	signed := q.IsTsig()
 	switch {
@@ -206,7 +234,7 @@ func (n *nameserver) update(q *dns.Msg, tsigStatus error) *dns.Msg {
 		m.SetTsig(signed.Hdr.Name, signed.Algorithm, 300, time.Now().Unix())
 		ts := m.IsTsig()
 		ts.Error = dns.RcodeBadKey
-		if signed.Hdr.Name == tsigName {
+		if signed.Hdr.Name == TSIGName {
 			ts.Error = dns.RcodeBadSig
 		}
 		return m
@@ -238,11 +266,4 @@ func (n *nameserver) update(q *dns.Msg, tsigStatus error) *dns.Msg {
 		}
 	}
 	return m
-}
-
-func secretOf(encoded string) func() ([]byte, error) {
-	return func() ([]byte, error) {
-		_, err := base64.StdEncoding.DecodeString(encoded)
-		return []byte(encoded), err
-	}
 }

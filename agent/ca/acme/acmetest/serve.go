@@ -1,0 +1,108 @@
+package acmetest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ServeTLS starts an HTTPS server on 127.0.0.1 and returns the root of its
+// certificate.
+func ServeTLS(t testing.TB, h http.Handler, change ...func(*http.Server)) (*httptest.Server, *x509.Certificate) {
+	t.Helper()
+	root, chain := NewServerChain(t)
+	srv := httptest.NewUnstartedServer(h)
+	for _, f := range change {
+		f(srv.Config)
+	}
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{chain}}
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are what some tests want
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv, root
+}
+
+// NewServerChain makes a root and a certificate of it for 127.0.0.1.
+func NewServerChain(t testing.TB) (*x509.Certificate, tls.Certificate) {
+	t.Helper()
+	rootKey, leafKey := newECKey(t), newECKey(t)
+	rootTemplate := &x509.Certificate{
+		Subject:   pkix.Name{CommonName: "Front Root"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	root := sign(t, rootTemplate, rootTemplate, rootKey, rootKey)
+	leaf := sign(t, &x509.Certificate{
+		Subject:   pkix.Name{CommonName: "front"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, root, leafKey, rootKey)
+	return root, tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey, Leaf: leaf}
+}
+
+func sign(t testing.TB, template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, of.Public(), by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func newECKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// taken numbers the loopback addresses that tests took.
+var taken struct {
+	sync.Mutex
+	last int
+}
+
+// FreshHost returns an address in 127.0.0.0/8 that no other test of this
+// process listens on; the process's number keeps others apart.
+func FreshHost(t testing.TB) string {
+	t.Helper()
+	taken.Lock()
+	defer taken.Unlock()
+	taken.last++
+	if taken.last > 250 {
+		t.Fatal("no more addresses")
+	}
+	pid := os.Getpid()
+	return net.IPv4(127, byte(1+pid>>8%254), byte(pid), byte(taken.last)).String()
+}
+
+// FreePort returns a TCP port that nobody listens on at host.
+func FreePort(t testing.TB, host string) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
