@@ -21,6 +21,7 @@ import (
 	"go.step.sm/crypto/jose"
 	"go.step.sm/crypto/pemutil"
 
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/cmd/redis-cert-ca/authority"
 	"redis-cert-agent/reload/redistest"
 )
@@ -31,6 +32,12 @@ type realCA struct {
 	*authority.Running
 	dir          string
 	intermediate *redistest.CA // the key that signs
+
+	// Where it looks for http-01 and tls-alpn-01 challenges, and the DNS that
+	// it asks for the names. Those that it does not have lead to nobody.
+	httpPort, tlsPort int
+	names             *acmetest.Nameserver
+	shared            acmetest.Shared
 
 	mu     sync.Mutex
 	issued map[string]int // certificates by their first name
@@ -47,6 +54,7 @@ func closeSharedCA() {
 	}
 	if ca, err := sharedCA(); err == nil {
 		_ = ca.Close() // the tests are over
+		ca.shared.End()
 	}
 	_ = os.RemoveAll(sharedDir)
 }
@@ -58,9 +66,12 @@ func startCA() (*realCA, error) {
 	}
 	sharedDir = dir
 	ca := &realCA{dir: filepath.Join(dir, "ca"), issued: map[string]int{}}
+	nobody := acmetest.FreshHost(&ca.shared)
+	ca.names = acmetest.NewNameserver(&ca.shared, "internal", nobody)
+	ca.httpPort, ca.tlsPort = acmetest.FreePort(&ca.shared, nobody), acmetest.FreePort(&ca.shared, nobody)
 	info, err := authority.Init(authority.InitOptions{
 		Dir: ca.dir, DNS: []string{"127.0.0.1", "localhost"}, Address: "127.0.0.1:0",
-		MinLifetime: time.Second, Backdate: -1,
+		MinLifetime: time.Second, Backdate: -1, ACME: true,
 		AllowDNS: []string{"localhost", "*.internal"}, AllowIP: []string{"127.0.0.0/8"},
 	})
 	if err != nil {
@@ -69,7 +80,9 @@ func startCA() (*realCA, error) {
 	if ca.intermediate, err = quicken(info); err != nil {
 		return nil, err
 	}
-	ca.Running, err = authority.Start(ca.dir, authority.RunOptions{Log: slog.New(ca)})
+	ca.Running, err = authority.Start(ca.dir, authority.RunOptions{
+		Log: slog.New(ca), ACMEHTTPPort: ca.httpPort, ACMETLSPort: ca.tlsPort, ACMEResolver: ca.names.Addr,
+	})
 	return ca, err
 }
 

@@ -2,13 +2,16 @@ package main
 
 import (
 	"flag"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/reload/redistest"
 )
 
@@ -17,7 +20,10 @@ import (
 func TestMain(m *testing.M) {
 	// The race detector lets every process linger for a second at its end.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
-	testscript.Main(suite{m}, map[string]func(){"redis-cert-agent": main})
+	testscript.Main(suite{m}, map[string]func(){
+		"redis-cert-agent": main,
+		"dns-hook":         func() { os.Exit(acmetest.Hook(os.Args[1:])) },
+	})
 }
 
 // A suite ends the authority that all tests share.
@@ -38,6 +44,9 @@ func (s suite) Run() int {
 //	$REDIS_PLAIN       the plaintext port, with redis start -plain
 //	$REDIS_SOCKET      the unix socket, with redis start -socket
 //	$FRONT_URL, $FRONT_PIN  an HTTPS proxy before the authority, after front pass
+//	$HOST              an address of the loopback network that is this script's alone
+//	$CA_HTTP, $CA_TLS  where the authority looks for challenges of $NAME and $HOST
+//	$PEBBLE...         another authority, after pebble start
 //	$PROXY             a RESP proxy before the plaintext port, after proxy honest
 //
 // The commands are described where they stand.
@@ -61,6 +70,7 @@ func TestScripts(t *testing.T) {
 			"issued":    command((*stage).cmdIssued),
 			"mount":     command((*stage).cmdMount),
 			"notify":    command((*stage).cmdNotify),
+			"pebble":    command((*stage).cmdPebble),
 			"proxy":     command((*stage).cmdProxy),
 			"redis":     command((*stage).cmdRedis),
 			"served":    command((*stage).cmdServed),
@@ -85,6 +95,11 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("NAME", s.name)
 	env.Setenv("CA_URL", "https://"+s.road.Addr)
 	env.Setenv("CA_PIN", ca.Fingerprint)
+	s.host = acmetest.FreshHost(t)
+	ca.names.Add(t, s.name+". 1 IN A "+s.host)
+	env.Setenv("HOST", s.host)
+	env.Setenv("CA_HTTP", net.JoinHostPort(s.host, strconv.Itoa(ca.httpPort)))
+	env.Setenv("CA_TLS", net.JoinHostPort(s.host, strconv.Itoa(ca.tlsPort)))
 	env.Setenv("REDIS", s.addr)
 	// Where a script looks for the two, whether or not redis has them.
 	env.Setenv("REDIS_SOCKET", filepath.Join(env.WorkDir, "redis.sock"))

@@ -29,6 +29,7 @@ type stage struct {
 	dir  string
 	name string // the DNS name that certificates are for
 	addr string // where redis listens, TLS
+	host string // where challenges are answered; empty outside of scripts
 	ca   *realCA
 	road *relay // to the authority
 
@@ -37,6 +38,7 @@ type stage struct {
 	agent    *process
 	notify   *notifySocket
 	front    *front
+	pebble   *pebble
 	proxy    *proxy
 	impostor *impostor
 

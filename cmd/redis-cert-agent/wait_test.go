@@ -46,6 +46,9 @@ func (s *stage) accepted(chain []*x509.Certificate) error {
 	if s.front != nil {
 		roots = append(roots, s.front.ca.Root().Cert)
 	}
+	if s.pebble != nil {
+		roots = append(roots, s.pebble.Roots...)
+	}
 	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: s.name, Roots: cert.Pool(roots), Intermediates: cert.Pool(chain[1:])})
 	return err
 }
