@@ -19,10 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"redis-cert-agent/agent/ca"
-	"redis-cert-agent/agent/ca/step"
-	"redis-cert-agent/agent/cert"
 )
 
 // Bare does the parts of a rotation with nothing around them, as the shortest
@@ -36,15 +32,7 @@ type bare struct {
 
 // newBare gets a certificate of its own, so that the agent's is not touched.
 func newBare(ctx context.Context, h *host) (*bare, error) {
-	client := step.New(step.Options{
-		URL: h.b.caURL, Fingerprint: h.b.caPin, Provisioner: provisioner,
-		Password: func() ([]byte, error) { return bytes.TrimSpace(h.b.provisionerPW), nil },
-	})
-	issued, err := client.Issue(ctx, ca.Request{Names: []string{"localhost", "127.0.0.1"}, KeyType: "ec-p256"})
-	if err != nil {
-		return nil, err
-	}
-	p, err := cert.New(issued.Chain, issued.Key, issued.Roots)
+	p, err := h.b.issue(ctx)
 	if err != nil {
 		return nil, err
 	}

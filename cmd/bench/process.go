@@ -101,11 +101,19 @@ func (p *process) stop(sig syscall.Signal) {
 
 // command runs a program to its end. Its error holds what the program said.
 func command(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
+	return run(exec.CommandContext(ctx, name, args...))
+}
+
+func run(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(name), args[0], err, exit.Stderr)
+		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(cmd.Path), cmd.Args[1], err, exit.Stderr)
 	}
 	return string(out), err
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSpace(line)
 }

@@ -10,27 +10,27 @@ import (
 // A rotation is figure 1: the agent's rotation against its own parts.
 type rotation struct {
 	rounds int
-	whole  time.Duration            // median, from the request on the control socket to its answer
-	sum    time.Duration            // median of the sum of the parts of one round
-	parts  map[string]time.Duration // median of each
-	cpu    time.Duration            // of the agent, per rotation, with what it looks at afterwards
-	spread [2]float64               // quartiles of the ratio of one round
+	sum    time.Duration // of the parts, done bare
+	parts  map[string]time.Duration
+	whole  time.Duration // by the daemon, from the request on its control socket to the answer
+	cpu    time.Duration // of the daemon, per rotation, with what it looks at after its answer
+	spread [2]float64    // quartiles of whole by sum, round by round
 }
 
+// ratio is that of the medians.
 func (r rotation) ratio() float64 { return float64(r.whole) / float64(r.sum) }
 
 // The parts, in the order of the table.
 const (
 	partRekey     = "HTTPS rekey: key, request, mTLS connection, one round trip"
+	partWrite     = "four files, three directories, one link: written and fsynced"
 	partConfigSet = "CONFIG SET: TLS connection, AUTH, one command"
 	partHandshake = "one verified TLS handshake with redis"
-	partWrite     = "four files, three directories, one link: written and fsynced"
 )
 
 var partNames = []string{partRekey, partWrite, partConfigSet, partHandshake}
 
-// measureRotation takes turns: the agent's rotation, then each part, and so on.
-// Before each of the two the agent has come to rest.
+// measureRotation takes turns: the daemon, each part, the daemon, and so on.
 func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
 	h, err := b.newHost(ctx, "rotation")
 	if err != nil {
@@ -41,74 +41,88 @@ func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
 	if err != nil {
 		return rotation{}, err
 	}
+	say("%d rotations, in turns with their parts", b.rounds)
 	const warmUp = 10
-	var wholes, sums []time.Duration
-	var ratios []float64
-	times := map[string][]time.Duration{}
 	var before vitals
-	for i := range warmUp + b.rounds {
+	rounds := make([]round, warmUp+b.rounds)
+	for i := range rounds {
 		if i == warmUp {
 			if before, err = readVitals(h.agent.pid()); err != nil {
 				return rotation{}, err
 			}
 		}
-		whole, parts, err := x.round(ctx)
-		if err != nil {
+		if rounds[i], err = x.play(ctx); err != nil {
 			return rotation{}, err
 		}
-		if i < warmUp {
-			continue
-		}
-		var sum time.Duration
-		for name, d := range parts {
-			times[name] = append(times[name], d)
-			sum += d
-		}
-		wholes, sums, ratios = append(wholes, whole), append(sums, sum), append(ratios, float64(whole)/float64(sum))
 	}
 	after, err := readVitals(h.agent.pid())
 	if err != nil {
 		return rotation{}, err
 	}
-	slices.Sort(ratios)
-	r := rotation{
-		rounds: b.rounds, whole: median(wholes), sum: median(sums), parts: map[string]time.Duration{},
-		cpu:    (after.cpu - before.cpu) / time.Duration(b.rounds),
-		spread: [2]float64{ratios[len(ratios)/4], ratios[len(ratios)*3/4]},
-	}
-	for name, d := range times {
-		r.parts[name] = median(d)
-	}
-	return r, nil
+	out := summarise(rounds[warmUp:])
+	out.cpu = (after.cpu - before.cpu) / time.Duration(b.rounds)
+	return out, nil
 }
 
-// round times one rotation of the agent and one of each part.
-func (x *bare) round(ctx context.Context) (whole time.Duration, parts map[string]time.Duration, err error) {
-	const still = 12 * time.Millisecond
-	if err := quiet(ctx, x.h.agent.pid(), still); err != nil {
-		return 0, nil, err
+// A round is one turn of each.
+type round struct {
+	whole, sum time.Duration
+	parts      map[string]time.Duration
+}
+
+func (x *bare) play(ctx context.Context) (t round, err error) {
+	// What the daemon does after its answer must not count as another's time.
+	calm := func() error { return quiet(ctx, x.h.agent.pid(), 12*time.Millisecond) }
+	if err := calm(); err != nil {
+		return t, err
 	}
-	if whole, err = timed(ctx, x.h.rotate); err != nil {
-		return 0, nil, err
+	if t.whole, err = timed(ctx, x.h.rotate); err != nil {
+		return t, err
 	}
-	if err := quiet(ctx, x.h.agent.pid(), still); err != nil {
-		return 0, nil, err
+	if err := calm(); err != nil {
+		return t, err
 	}
-	parts = map[string]time.Duration{}
+	t.parts = map[string]time.Duration{}
 	for name, do := range map[string]func(context.Context) error{
 		partRekey: x.rekey, partConfigSet: x.configSet, partHandshake: x.handshake, partWrite: x.write,
 	} {
-		if parts[name], err = timed(ctx, do); err != nil {
-			return 0, nil, fmt.Errorf("%s: %w", name, err)
+		if t.parts[name], err = timed(ctx, do); err != nil {
+			return t, fmt.Errorf("%s: %w", name, err)
 		}
+		t.sum += t.parts[name]
 	}
-	return whole, parts, nil
+	return t, nil
 }
 
 func timed(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
 	start := time.Now()
 	err := do(ctx)
 	return time.Since(start), err
+}
+
+func summarise(rounds []round) rotation {
+	of := func(what func(round) time.Duration) time.Duration {
+		var all []time.Duration
+		for _, t := range rounds {
+			all = append(all, what(t))
+		}
+		return median(all)
+	}
+	r := rotation{
+		rounds: len(rounds), parts: map[string]time.Duration{},
+		sum:   of(func(t round) time.Duration { return t.sum }),
+		whole: of(func(t round) time.Duration { return t.whole }),
+	}
+	for _, name := range partNames {
+		r.parts[name] = of(func(t round) time.Duration { return t.parts[name] })
+	}
+	var ratios []float64
+	for _, t := range rounds {
+		ratios = append(ratios, float64(t.whole)/float64(t.sum))
+	}
+	slices.Sort(ratios)
+	r.spread = [2]float64{ratios[len(ratios)/4], ratios[len(ratios)*3/4]}
+	return r
 }
 
 func median(d []time.Duration) time.Duration {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -25,27 +26,30 @@ const (
 // A bench is what all measurements share.
 type bench struct {
 	options
-	dir           string
-	agent, ca     string // the binaries
-	caURL, caPin  string
-	caPassword    string // file
-	caRoot        string // file
-	roots         *x509.CertPool
-	caProcess     *process
-	hosts         []*host
-	provisionerPW []byte
+	dir                 string
+	caURL, caPin        string
+	caPassword          string // file
+	caRoot              string // file
+	roots               *x509.CertPool
+	caProcess           *process
+	hosts               []*host
+	provisionerPassword []byte
 }
 
 // newBench builds the binaries as they are released and starts the CA.
 func newBench(ctx context.Context, o options) (*bench, error) {
-	dir, err := os.MkdirTemp("", "redis-cert-bench-")
+	dir, err := os.MkdirTemp(o.dir, "redis-cert-bench-")
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, agent: filepath.Join(dir, "redis-cert-agent"), ca: filepath.Join(dir, "redis-cert-ca")}
-	for _, binary := range []string{b.agent, b.ca} {
-		say("build %s", filepath.Base(binary))
-		if err := build(ctx, binary); err != nil {
+	b := &bench{options: o, dir: dir}
+	for name, path := range map[string]*string{"redis-cert-agent": &b.agent, "redis-cert-ca": &b.ca} {
+		if *path != "" {
+			continue
+		}
+		*path = filepath.Join(dir, name)
+		say("build %s", name)
+		if err := build(ctx, *path); err != nil {
 			return b, err
 		}
 	}
@@ -79,9 +83,11 @@ func (b *bench) startCA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.provisionerPW, err = os.ReadFile(b.caPassword); err != nil {
+	secret, err := os.ReadFile(b.caPassword)
+	if err != nil {
 		return err
 	}
+	b.provisionerPassword = bytes.TrimSpace(secret)
 	b.roots = x509.NewCertPool()
 	b.roots.AppendCertsFromPEM(root)
 	if b.caProcess, err = start(filepath.Join(b.dir, "ca.log"), nil, b.ca, "run", "--dir", dir); err != nil {
@@ -130,13 +136,13 @@ type host struct {
 // newHost starts a host and returns once the agent has proven what its redis
 // serves. env is for the agent.
 func (b *bench) newHost(ctx context.Context, name string, env ...string) (*host, error) {
-	h := &host{b: b, dir: filepath.Join(b.dir, name)}
-	b.hosts = append(b.hosts, h)
-	if err := os.Mkdir(h.dir, 0o700); err != nil {
+	address, err := freeAddress()
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if h.address, err = freeAddress(); err != nil {
+	h := &host{b: b, dir: filepath.Join(b.dir, name), address: address}
+	b.hosts = append(b.hosts, h)
+	if err := os.Mkdir(h.dir, 0o700); err != nil {
 		return nil, err
 	}
 	if err := h.writeConfig(); err != nil {
@@ -247,9 +253,11 @@ func (h *host) tls() *tls.Config {
 
 // client returns a client of one connection that retries nothing: a failure
 // must be seen.
-func (h *host) client() *redis.Client {
-	return redis.NewClient(&redis.Options{
+func (h *host) client() *redis.Client { return redis.NewClient(h.options()) }
+
+func (h *host) options() *redis.Options {
+	return &redis.Options{
 		Addr: h.address, Password: password, TLSConfig: h.tls(),
 		PoolSize: 1, MaxRetries: -1, DialerRetries: 1,
-	})
+	}
 }

@@ -95,6 +95,10 @@ func statCPU(stat string) (time.Duration, error) {
 	return time.Duration(user+system) * 10 * time.Millisecond, err
 }
 
+// settled is how long an agent must not have woken up to be at rest: longer than
+// it waits before it gives memory back.
+const settled = 3 * time.Second
+
 // quiet waits until the process has not woken up for a while, so that what it
 // does after an answer does not count as somebody else's work.
 func quiet(ctx context.Context, pid int, still time.Duration) error {
