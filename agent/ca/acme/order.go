@@ -26,42 +26,47 @@ const (
 const cleanup = 30 * time.Second
 
 // obtain makes the order and returns the chain that it led to, leaf first.
-func (s *session) obtain(ctx context.Context, r ca.Request, names []string, csr []byte) (chain []*x509.Certificate, err error) {
+func (s *session) obtain(ctx context.Context, r ca.Request, names []string, csr []byte) ([]*x509.Certificate, error) {
 	account, err := s.account(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.c.opts.Challenge.open(ctx, names)
-	if err != nil {
-		return nil, s.c.fault(opProve, err)
-	}
-	// Until here nothing stands outside this process. From here on what was
-	// put up is taken down, also when ctx has ended.
-	shut := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
-		defer cancel()
-		if err := p.close(ctx); err != nil {
-			s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), cut(line(err.Error()), 3*maxMessage)))
-		}
-		p = nil
-	}
-	defer func() {
-		if p != nil {
-			shut()
-		}
-	}()
-	order, err := s.order(ctx, account, r, names)
+	order, err := s.proved(ctx, account, r, names)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prove(ctx, account, order, p); err != nil {
-		return nil, err
-	}
-	shut()
 	if order, err = s.finalize(ctx, account, order, csr); err != nil {
 		return nil, err
 	}
 	return s.download(ctx, account, order)
+}
+
+// proved returns an order whose names are all proved. The challenges are ready
+// to be put up before the order is made, and are taken down again whatever
+// happens.
+//
+// Authorizations of an order that failed are left as they are: CAs let those
+// expire that are pending, and take those that are valid for the next order.
+func (s *session) proved(ctx context.Context, account acme.Account, r ca.Request, names []string) (acme.Order, error) {
+	p, err := s.c.opts.Challenge.open(ctx, names)
+	if err != nil {
+		return acme.Order{}, s.c.fault(opProve, err)
+	}
+	defer s.takeDown(ctx, p)
+	order, err := s.order(ctx, account, r, names)
+	if err != nil {
+		return order, err
+	}
+	return order, s.prove(ctx, account, order, p)
+}
+
+// takeDown closes p, also when ctx has ended.
+func (s *session) takeDown(ctx context.Context, p proof) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	if err := p.close(ctx); err != nil {
+		s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), cut(line(err.Error()), 3*maxMessage)))
+	}
 }
 
 // order makes an order for names. A CA that does not know the certificate that

@@ -58,6 +58,7 @@ func (c *Client) open(ctx context.Context, named []*x509.Certificate) (*session,
 		HTTPClient: s.wire.client(c.request),
 		UserAgent:  userAgent,
 	}
+	// acmez keeps a directory for twelve hours.
 	if s.dir, err = s.acme.GetDirectory(ctx); err != nil {
 		return s, s.failed(ctx, opDirectory, err)
 	}
