@@ -98,9 +98,10 @@ func (s *stage) shoot() (shot snapshot, err error) {
 	return shot, err
 }
 
-// own are the parts of the agent's directory that say nothing: every command
-// makes them, and the lock holds the process id of its last owner.
-var own = []string{"pair", "pair/generations", "pair/lock"}
+// own are the parts of the agent's directory that say nothing of a pair: every
+// command makes them, the lock holds the process id of its last owner, and
+// failed attempts are counted.
+var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json"}
 
 // walk adds every file below root/dir: mode, owner, size, time, and content or
 // target.

@@ -62,7 +62,7 @@ type stepCA struct {
 }
 
 func startStepCA() (*stepCA, error) {
-	t := &sharedTB{}
+	t := new(acmetest.Shared)
 	s := &stepCA{names: acmetest.NewNameserver(t, "internal", "127.0.0.1")}
 	// Addresses are the tests' own, ports are not: take one that is free on
 	// an address that nobody else uses.
@@ -79,25 +79,9 @@ func startStepCA() (*stepCA, error) {
 		if s.Running != nil {
 			s.Close()
 		}
-		t.end()
+		t.End()
 	}
 	return s, err
-}
-
-// sharedTB stands in for a test where something outlives each of them.
-type sharedTB struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (*sharedTB) Helper()            {}
-func (s *sharedTB) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
-func (*sharedTB) Fatal(args ...any)  { panic(fmt.Sprint(args...)) }
-func (*sharedTB) Error(args ...any)  { fmt.Fprintln(os.Stderr, args...) }
-func (s *sharedTB) end() {
-	for _, f := range s.cleanups {
-		f()
-	}
 }
 
 func useStepCA(t *testing.T) *stepCA {

@@ -7,12 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -105,4 +107,29 @@ func FreePort(t testing.TB, host string) int {
 	}
 	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// Shared stands in for a test where something outlives each of them.
+type Shared struct {
+	testing.TB
+	cleanups []func()
+}
+
+// Helper does nothing.
+func (*Shared) Helper() {}
+
+// Cleanup keeps f for End.
+func (s *Shared) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+// Fatal panics: there is no test to fail.
+func (*Shared) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+// Error prints.
+func (*Shared) Error(args ...any) { fmt.Fprintln(os.Stderr, args...) }
+
+// End does what Cleanup was given, the last first.
+func (s *Shared) End() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
 }
