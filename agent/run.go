@@ -36,7 +36,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 	defer stop()
 	for {
 		step := a.settle(ctx)
-		looked := now()
+		looked, calm := now(), time.After(breath)
 		if err := alarm.Set(step.At); err != nil {
 			return err
 		}
@@ -51,6 +51,8 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 					return ErrBlind
 				}
 				waiting = false
+			case <-calm:
+				rest()
 			case <-watchdog:
 				a.Notify.Watchdog()
 				waiting = now().Sub(looked) < recheck
@@ -99,8 +101,9 @@ func (a *Agent) Once(ctx context.Context, force bool) error {
 }
 
 // impatient forgets the waiting times, not the failures: a person who asks
-// wants an answer now.
+// wants an answer now, also from an authority that moved its renewal window.
 func (a *Agent) impatient() {
+	a.wish.next = time.Time{}
 	a.issuing.Last = time.Time{}
 	a.issuing.After = 0
 	clear(a.quiet)
