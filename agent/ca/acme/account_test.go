@@ -194,6 +194,9 @@ func TestExternalAccount(t *testing.T) {
 	t.Run("none", func(t *testing.T) {
 		e := refused(t, New(p.options(t)), ca.Request{})
 		says(t, e, "account: ", "issuer.acme.eab")
+		if n := p.Count("sign-me-up"); n != 1 {
+			t.Errorf("%d requests for an account, want one that looks for it", n)
+		}
 	})
 	t.Run("wrong key", func(t *testing.T) {
 		e := refused(t, New(with(id, "d3Jvbmctd3Jvbmctd3Jvbmctd3Jvbmc")), ca.Request{})

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/ca/acme/acmetest"
@@ -81,8 +82,12 @@ func TestHTTP01Answers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	start := time.Now()
 	if err := p.close(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if took := time.Since(start); took > selfTimeout/2 {
+		t.Errorf("the end took %s", took)
 	}
 	closed(t, p.addr.String())
 	if err := p.ready(t.Context(), one); err == nil || !strings.Contains(err.Error(), "does not answer") {
@@ -181,8 +186,12 @@ func TestALPN01Answers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	start := time.Now()
 	if err := p.close(t.Context()); err != nil {
 		t.Error(err)
+	}
+	if took := time.Since(start); took > selfTimeout/2 {
+		t.Errorf("the end took %s", took)
 	}
 	closed(t, p.ln.Addr().String())
 }
