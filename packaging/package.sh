@@ -25,19 +25,29 @@ build() { # OUTPUT COMMAND
 	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$PACKAGE_VERSION" -o "$1" "./cmd/$2"
 }
 
-# What is the same for each architecture. The man pages are asked of a binary
-# that runs here.
+descriptions=${PACKAGES:-nfpm.yaml packaging/redis-cert-ca.yaml}
+commands=$(sed -n 's/^name: //p' $descriptions)
+architectures=${*:-amd64 arm64}
+host=$(go env GOHOSTARCH)
+for GOARCH in $host $architectures; do
+	export GOARCH
+	for command in $commands; do
+		[ -e "$work/$GOARCH/bin/$command" ] || build "$work/$GOARCH/bin/$command" "$command"
+	done
+done
+
+# What is the same for each architecture. The man pages are asked of the binaries
+# that run here.
 common=$work/common
-mkdir -p "$common/bin"
-for command in redis-cert-agent redis-cert-ca; do build "$common/bin/$command" $command; done
-go run ./packaging/gen -version "$PACKAGE_VERSION" -o "$common/doc" "$common"/bin/redis-cert-agent "$common"/bin/redis-cert-ca
-rm -r "$common/bin"
+mkdir -p "$common/packaging"
+asked=
+for command in $commands; do asked="$asked $work/$host/bin/$command"; done
+GOARCH=$host go run ./packaging/gen -version "$PACKAGE_VERSION" -o "$common/doc" $asked
 cp -R systemd "$common/"
-mkdir "$common/packaging"
 cp -R packaging/deb packaging/rpm packaging/copyright packaging/config.yaml.example packaging/*.catalog "$common/packaging/"
 cp CHANGELOG.md "$common/doc/changelog"
-for command in redis-cert-agent redis-cert-ca; do
-	packaging/licenses.sh ./cmd/$command >"$common/doc/$command.licenses"
+for command in $commands; do
+	GOARCH=$host packaging/licenses.sh "./cmd/$command" >"$common/doc/$command.licenses"
 	cat >"$common/doc/$command.changelog.Debian" <<-EOF
 		$command ($PACKAGE_VERSION-1) unstable; urgency=medium
 
@@ -48,15 +58,14 @@ for command in redis-cert-agent redis-cert-ca; do
 done
 find "$common/doc" -maxdepth 1 -type f -exec gzip -9n {} +
 
-GOBIN=$work go install "$NFPM"
-for GOARCH in ${*:-amd64 arm64}; do
+GOARCH=$host GOBIN=$work go install "$NFPM"
+for GOARCH in $architectures; do
 	export GOARCH
 	stage=$work/$GOARCH
-	cp -R "$common" "$stage"
-	for command in redis-cert-agent redis-cert-ca; do build "$stage/bin/$command" $command; done
+	cp -R "$common"/. "$stage"
 	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	chmod -R u=rwX,go=rX "$stage"
-	for description in ${PACKAGES:-nfpm.yaml packaging/redis-cert-ca.yaml}; do
+	for description in $descriptions; do
 		# Both at once: xz takes one core each.
 		for format in deb rpm; do
 			(cd "$stage" && "$work/nfpm" package -p $format -f "$here/$description" -t "$OUT/" >"$work/$format.log" 2>&1 ||

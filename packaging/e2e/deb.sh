@@ -66,13 +66,16 @@ check "nobody else can read it" not on runuser -u daemon -- test -r $state/defau
 
 phase sandbox
 pid=$(main_pid $agent)
-inside() { on nsenter -t "$pid" -m "$@"; }
 check "it runs as its own user" same redis-cert-agent on stat -c %U "/proc/$pid"
 check "without capabilities" outputs '^CapBnd:\s0+$' on cat "/proc/$pid/status"
 check "with a filter of system calls" outputs '^Seccomp:\s2$' on cat "/proc/$pid/status"
-check "it cannot write to /etc" not inside sh -c 'touch /etc/x'
-check "redis.conf is hidden from it" not inside test -s "$conf"
-check "so is redis' data" not inside sh -c "ls /var/lib/$SERVER/* 2>/dev/null | grep -q ."
+# Through /proc/PID/root one sees the file system as that process does.
+sees=/proc/$pid/root
+check "it sees its configuration" on test -s "$sees/etc/redis-cert-agent/config.yaml"
+check "nobody can write to its /etc" outputs "Read-only file system" on touch "$sees/etc/x"
+check "redis.conf is hidden from it" not on test -e "$sees$conf"
+check "so is redis' data" same "" on ls -A "$sees/var/lib/$SERVER"
+[ "$SUITE" = bullseye ] || check "nothing else can be executed there" outputs "Permission denied" on nsenter -t "$pid" -m /bin/true
 check "secrets are not in its environment" not on grep -q the-agents-password "/proc/$pid/environ"
 if [ "$SUITE" != bullseye ]; then
 	check "exposure is at most 1.1" on systemd-analyze security --threshold=11 $agent
