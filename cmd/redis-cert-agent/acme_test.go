@@ -1,14 +1,19 @@
 package main
 
 import (
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,6 +38,10 @@ type pebble struct {
 	names   *acmetest.Nameserver
 	road    *relay
 	invalid atomic.Bool // orders end as invalid
+	moved   string      // the certificate whose window was moved, as an order names it
+
+	mu       sync.Mutex
+	replaced []string // what orders said they replace
 }
 
 // cmdPebble runs a Pebble, of which these tell: $PEBBLE is its directory,
@@ -45,6 +54,7 @@ type pebble struct {
 //	pebble lost NAME from now on NAME leads to nobody
 //	pebble invalid   orders end as invalid; pebble valid
 //	pebble window    what redis shows is to be renewed an hour ago
+//	pebble replaced  an order came that says it replaces that certificate
 //	pebble down      nothing listens at $PEBBLE; pebble up
 //	pebble asked PATH N  N requests, neither more nor less, had PATH in theirs
 //	pebble clear N   N TXT records came, and none is left
@@ -63,6 +73,12 @@ func (s *stage) cmdPebble(ts *testscript.TestScript, args []string) error {
 		p.invalid.Store(args[0] == "invalid")
 	case "window":
 		return s.moveWindow()
+	case "replaced":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !slices.Contains(p.replaced, p.moved) {
+			return fmt.Errorf("orders replace %q, and none %s", p.replaced, p.moved)
+		}
 	case "down":
 		p.road.cut()
 	case "up":
@@ -136,8 +152,15 @@ func (s *stage) tellPebble(ts *testscript.TestScript) error {
 	)
 }
 
-// answer answers in Pebble's place.
+// answer notes what orders say, and answers in Pebble's place.
 func (p *pebble) answer(w http.ResponseWriter, r *http.Request) bool {
+	if r.URL.Path == "/order-plz" {
+		var order struct{ Replaces string }
+		_ = json.Unmarshal([]byte(acmetest.Payload(r)), &order) // what is no order replaces nothing
+		p.mu.Lock()
+		p.replaced = append(p.replaced, order.Replaces)
+		p.mu.Unlock()
+	}
 	if !p.invalid.Load() || !strings.HasPrefix(r.URL.Path, "/finalize-order/") {
 		return false
 	}
@@ -157,6 +180,12 @@ func (s *stage) moveWindow() error {
 	end := time.Now().Add(-time.Hour)
 	s.pebble.Window(s.t, chain[0], fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q}}`,
 		end.Add(-time.Hour).Format(time.RFC3339), end.Format(time.RFC3339)))
+	serial, err := asn1.Marshal(chain[0].SerialNumber)
+	if err != nil {
+		return err
+	}
+	// RFC 9773, section 4.1: the issuer's key and the bytes of the serial number.
+	s.pebble.moved = base64.RawURLEncoding.EncodeToString(chain[0].AuthorityKeyId) + "." + base64.RawURLEncoding.EncodeToString(serial[2:])
 	s.last = chain[0]
 	return nil
 }
