@@ -22,6 +22,7 @@ package acme
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"net/url"
@@ -107,6 +108,7 @@ type EAB struct {
 type Client struct {
 	opts Options
 	base *url.URL
+	dir  string        // the directory's URL, as acmez is to know it
 	bad  error         // what is wrong with opts; told by each call
 	turn chan struct{} // holds one token while an order runs
 
@@ -137,6 +139,10 @@ func New(o Options) *Client {
 	if c.base, c.bad = parseURL(o.URL); c.bad != nil {
 		return c
 	}
+	// acmez keeps directories for twelve hours, by their URL, for all clients
+	// of the process. The fragment makes this client's an entry of its own; it
+	// is not sent (RFC 9110, section 7.1).
+	c.dir = c.base.String() + "#" + rand.Text()
 	switch {
 	case o.AccountKeyFile == "":
 		c.bad = errors.New("no file is configured for the account's key")

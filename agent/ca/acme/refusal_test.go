@@ -1,7 +1,6 @@
 package acme
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -69,13 +68,19 @@ func TestNameNotReachedStepCA(t *testing.T) {
 		if !errors.Is(e, errDeadline) {
 			t.Errorf("%v is no deadline", e)
 		}
-		// The caller's deadline does not take the reason away.
-		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
-		defer cancel()
-		o.Patience = time.Hour
-		_, err := New(o).Issue(ctx, fill(ca.Request{Names: []string{"far.internal"}}))
-		says(t, err, "prove far.internal: ", "not validated in time by "+how.kind(), "could not connect")
 	}
+}
+
+// The caller's deadline does not take the reason away.
+func TestNameNotReachedInTime(t *testing.T) {
+	t.Parallel()
+	s := useStepCA(t)
+	host := s.claim(t, "late.internal")
+	o := s.options(t, HTTP01{Listen: at(host, s.httpPort)})
+	s.names.Add(t, "later.internal. 1 IN A "+acmetest.FreshHost(t))
+	o.Timeout, o.Patience = 4*time.Second, time.Hour
+	e := refused(t, New(o), ca.Request{Names: []string{"later.internal"}})
+	says(t, e, "prove later.internal: ", "not validated in time by http-01", "could not connect")
 }
 
 // step-ca looks once. It is asked to look again, for a name that comes to lead

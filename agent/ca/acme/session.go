@@ -54,11 +54,10 @@ func (c *Client) open(ctx context.Context, named []*x509.Certificate) (*session,
 	}
 	s.roots, s.wire = roots, newWire(pool)
 	s.acme = &acme.Client{
-		Directory:  c.opts.URL,
+		Directory:  c.dir,
 		HTTPClient: s.wire.client(c.request),
 		UserAgent:  userAgent,
 	}
-	// acmez keeps a directory for twelve hours.
 	if s.dir, err = s.acme.GetDirectory(ctx); err != nil {
 		return s, s.failed(ctx, opDirectory, err)
 	}
