@@ -69,6 +69,7 @@ pid=$(main_pid $agent)
 check "it runs as its own user" same redis-cert-agent on stat -c %U "/proc/$pid"
 check "without capabilities" outputs '^CapBnd:\s0+$' on cat "/proc/$pid/status"
 check "with a filter of system calls" outputs '^Seccomp:\s2$' on cat "/proc/$pid/status"
+on touch "/var/lib/$SERVER/data"
 # Through /proc/PID/root one sees the file system as that process does.
 sees=/proc/$pid/root
 check "it sees its configuration" on test -s "$sees/etc/redis-cert-agent/config.yaml"
@@ -97,6 +98,22 @@ if [ "$SERVER" = redis ]; then
 	check "an instance and its server start" on systemctl enable --now redis-cert-agent@second redis-server@second
 	check "and the server has a certificate" eventually 10 shown 6380
 	check "once started" same 0 property redis-server@second NRestarts
+fi
+
+phase files in /etc/redis/tls
+if [ "$SERVER" = redis ]; then
+	on install -d -m 0750 -o redis-cert-agent -g redis /etc/redis/tls
+	on install -D -m 0644 /usr/share/doc/redis-cert-agent/examples/etc-redis-tls.conf /etc/systemd/system/redis-cert-agent@second.service.d/tls.conf
+	echo "paths: {cert: /etc/redis/tls/redis.crt, key: /etc/redis/tls/redis.key, ca: /etc/redis/tls/ca.crt}" >>"$root/etc/redis-cert-agent/second.yaml"
+	printf 'tls-cert-file /etc/redis/tls/redis.crt\ntls-key-file /etc/redis/tls/redis.key\ntls-ca-cert-file /etc/redis/tls/ca.crt\n' >>"$root/etc/redis/redis-second.conf"
+	# As where /etc/redis is closed to others.
+	on chmod 0750 /etc/redis
+	on systemctl daemon-reload
+	check "the instance starts with the drop-in" on systemctl restart redis-cert-agent@second
+	check "the files are links" on test -L /etc/redis/tls/redis.crt
+	on systemctl restart redis-server@second
+	check "the server has a certificate" eventually 10 shown 6380
+	check "and is renewed" outputs "issued serial .* 1 of 1 server proven" on redis-cert-agent -c /etc/redis-cert-agent/second.yaml renew --force
 fi
 
 phase watchdog
@@ -203,7 +220,7 @@ check "its messages are gone" not outputs 8053ef9eab4345b5ad24fa13d32fd8ec on jo
 check "is purged" on dpkg -P redis-cert-agent redis-cert-ca
 leftovers() { on find /etc /usr /var /run -xdev -name '*redis-cert-*' -not -path '/var/lib/dpkg/*'; }
 # What the operator put there is the operator's: drop-ins of the unit.
-on rm -rf /etc/systemd/system/$agent.d
+on rm -rf /etc/systemd/system/$agent.d /etc/systemd/system/redis-cert-agent@second.service.d
 check "nothing is left" same "" leftovers
 check "but the user" on getent passwd redis-cert-agent
 phase end
