@@ -33,8 +33,7 @@ func TestRotatesForWeeks(t *testing.T) {
 		}
 		const days = 30
 		for range days * 24 {
-			time.Sleep(time.Hour)
-			synctest.Wait()
+			pass(time.Hour)
 			for i, r := range w.redis {
 				if left := time.Until(r.serves.Leaf().NotAfter); left < 7*time.Hour {
 					t.Fatalf("server %d has a certificate with %v left", i, left)
@@ -77,12 +76,11 @@ func TestReloadTrouble(t *testing.T) {
 				defer w.stop()
 				synctest.Wait()
 				w.redis[0].start(t)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				first := w.disk()
 
 				tt.break_(w.redis[0])
-				time.Sleep(17 * time.Hour) // the renewal was due meanwhile
-				synctest.Wait()
+				pass(17 * time.Hour) // the renewal was due meanwhile
 				if w.ca.issued != 2 {
 					t.Errorf("%d certificates issued, want 2: the first and one renewal", w.ca.issued)
 				}
@@ -93,8 +91,7 @@ func TestReloadTrouble(t *testing.T) {
 					t.Error("renew says that all is well while the reload fails")
 				}
 				tt.heal(w.redis[0])
-				time.Sleep(10 * time.Minute)
-				synctest.Wait()
+				pass(10 * time.Minute)
 				if w.ca.issued != 2 {
 					t.Errorf("%d certificates issued after the healing, want 2", w.ca.issued)
 				}
@@ -120,8 +117,7 @@ func TestOneOfThreeFails(t *testing.T) {
 		}
 		first := w.disk()
 		w.redis[1].says = reload.ErrDenied
-		time.Sleep(17 * time.Hour)
-		synctest.Wait()
+		pass(17 * time.Hour)
 		if w.disk().Equal(first) {
 			t.Fatal("one failure of three took the certificate back")
 		}
@@ -129,8 +125,7 @@ func TestOneOfThreeFails(t *testing.T) {
 			t.Errorf("reloads of the healthy servers: %d and %d, want one each", w.redis[0].reloads, w.redis[2].reloads)
 		}
 		w.redis[1].says = nil
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if !w.redis[1].serves.Leaf().Equal(w.disk()) || w.ca.issued != 2 {
 			t.Error("the third server did not catch up, or cost a certificate")
 		}
@@ -147,7 +142,7 @@ func TestExpiredPreviousIsNoWayBack(t *testing.T) {
 		synctest.Wait()
 		w.redis[0].start(t)
 		w.stop()
-		time.Sleep(48 * time.Hour) // the agent is stopped, the certificate expires
+		pass(48 * time.Hour) // the agent is stopped, the certificate expires
 		w.redis[0].says = reload.ErrDenied
 		w.open(dir)
 		w.run()
@@ -175,8 +170,7 @@ func TestCADownPastExpiry(t *testing.T) {
 		w.redis[0].start(t)
 		first := w.disk()
 		w.ca.err = errors.New("connection refused")
-		time.Sleep(30 * time.Hour)
-		synctest.Wait()
+		pass(30 * time.Hour)
 		if w.ca.asked < 10 || w.ca.asked > 300 {
 			t.Errorf("asked %d times in 14 hours", w.ca.asked)
 		}
@@ -184,8 +178,7 @@ func TestCADownPastExpiry(t *testing.T) {
 			t.Error("a CA that is down changed something")
 		}
 		w.ca.err = nil
-		time.Sleep(6 * time.Minute)
-		synctest.Wait()
+		pass(6 * time.Minute)
 		if w.redis[0].serves.Leaf().Equal(first) {
 			t.Error("the CA is back and the server still shows the expired certificate")
 		}
@@ -199,14 +192,12 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 		w.ca.err = later{3 * time.Hour}
 		w.run()
 		defer w.stop()
-		time.Sleep(179 * time.Minute)
-		synctest.Wait()
+		pass(179 * time.Minute)
 		if w.ca.asked != 1 {
 			t.Errorf("asked %d times within the CA's Retry-After", w.ca.asked)
 		}
 		w.ca.err = nil
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		pass(2 * time.Minute)
 		if w.ca.issued != 1 {
 			t.Error("not asked again after the CA's Retry-After")
 		}
@@ -294,8 +285,7 @@ func TestFullDisk(t *testing.T) {
 			t.Error("the pair on disk changed")
 		}
 		heal()
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if w.ca.issued != 2 {
 			t.Errorf("%d certificates issued, want 2", w.ca.issued)
 		}
@@ -375,16 +365,14 @@ func TestClockHolds(t *testing.T) {
 		}
 		w.run()
 		defer w.stop()
-		time.Sleep(119 * time.Second)
-		synctest.Wait()
+		pass(119 * time.Second)
 		if err := w.agent.Renew(t.Context(), true); err == nil || !strings.Contains(err.Error(), "not synchronised") {
 			t.Errorf("a forced renewal says %v", err)
 		}
 		if w.ca.asked != 0 {
 			t.Error("a certificate was asked for by a clock that is not believed")
 		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		pass(2 * time.Second)
 		if w.ca.issued != 1 {
 			t.Error("no certificate after the clock was synchronised")
 		}
@@ -429,6 +417,8 @@ type wishing struct {
 }
 
 func (w *wishing) Suggest(context.Context, *x509.Certificate, *x509.Certificate) (from, to time.Time, again time.Duration, err error) {
+	fakes.Lock()
+	defer fakes.Unlock()
 	w.asks++
 	from = time.Now().Add(w.after)
 	return from, from.Add(time.Hour), 6 * time.Hour, nil
@@ -447,14 +437,12 @@ func TestAuthorityWishes(t *testing.T) {
 		defer w.stop()
 		synctest.Wait()
 		w.redis[0].start(t)
-		time.Sleep(5 * time.Hour)
-		synctest.Wait()
+		pass(5 * time.Hour)
 		if authority.asks != 1 {
 			t.Errorf("asked %d times for the window, want once in six hours", authority.asks)
 		}
 		authority.after = -time.Hour // a revocation is coming
-		time.Sleep(2 * time.Hour)
-		synctest.Wait()
+		pass(2 * time.Hour)
 		if w.ca.issued != 2 && w.ca.issued != 3 || !w.redis[0].serves.Leaf().Equal(w.disk()) {
 			t.Error("the window came forward and the certificate was not renewed")
 		}
@@ -484,8 +472,7 @@ func TestFailover(t *testing.T) {
 		}
 		w.ca.err = nil
 		asked := w.ca.asked
-		time.Sleep(17 * time.Hour)
-		synctest.Wait()
+		pass(17 * time.Hour)
 		if w.ca.asked != asked+1 || second.issued != 1 {
 			t.Error("the first authority was not asked first again")
 		}
@@ -503,8 +490,7 @@ func TestFailuresOutliveTheProcess(t *testing.T) {
 		for range 5 {
 			w.open(dir, func(o *Options) { o.Attempts = file })
 			w.run()
-			time.Sleep(time.Minute)
-			synctest.Wait()
+			pass(time.Minute)
 			w.stop()
 		}
 		if w.ca.asked != 1 {

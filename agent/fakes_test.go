@@ -13,7 +13,9 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"redis-cert-agent/agent/ca"
@@ -28,6 +30,19 @@ import (
 // of testing/synctest, which a real redis-server and a real CA cannot enter.
 // They stand in for them; the pair on disk is real. The tests of cmd run the
 // same loop against the real ones.
+
+// fakes orders what the tests change in the fakes before what the loop sees of
+// them: the passing of time in a bubble does not.
+var fakes sync.Mutex
+
+// pass lets time pass in the bubble, and whatever it wakes come to rest.
+func pass(d time.Duration) {
+	fakes.Lock()
+	//lint:ignore SA2001 the lock is for the order alone
+	fakes.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
+}
 
 // A testCA is an Issuer of its own making.
 type testCA struct {
@@ -74,6 +89,8 @@ func (c *testCA) sign(template, parent *x509.Certificate, pub crypto.PublicKey) 
 }
 
 func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
 	c.asked++
 	if c.err != nil {
 		return ca.Issued{}, c.err
@@ -140,6 +157,8 @@ func (r *testRedis) read() error {
 }
 
 func (r *testRedis) Served(context.Context, reload.Trust) (reload.Served, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
 	r.looks++
 	if r.down || r.serves == nil {
 		return reload.Served{}, reload.ErrUnreachable
@@ -148,6 +167,8 @@ func (r *testRedis) Served(context.Context, reload.Trust) (reload.Served, error)
 }
 
 func (r *testRedis) Reload(context.Context, reload.Trust) error {
+	fakes.Lock()
+	defer fakes.Unlock()
 	switch {
 	case r.down || r.serves == nil:
 		return reload.ErrUnreachable
@@ -164,6 +185,8 @@ func (r *testRedis) Reload(context.Context, reload.Trust) error {
 }
 
 func (r *testRedis) Prove(_ context.Context, _ reload.Trust, leaf *x509.Certificate) error {
+	fakes.Lock()
+	defer fakes.Unlock()
 	if r.down || r.serves == nil {
 		return reload.ErrUnreachable
 	}
@@ -174,6 +197,8 @@ func (r *testRedis) Prove(_ context.Context, _ reload.Trust, leaf *x509.Certific
 }
 
 func (r *testRedis) Settings(context.Context, reload.Trust) (reload.Settings, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
 	if r.down || r.serves == nil {
 		return reload.Settings{}, reload.ErrUnreachable
 	}

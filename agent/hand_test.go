@@ -41,13 +41,11 @@ func TestBrokenInPlace(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), crt) {
 					t.Errorf("a renewal says %v, which does not name the file", err)
 				}
-				time.Sleep(9 * time.Second)
-				synctest.Wait()
+				pass(9 * time.Second)
 				if text, err := os.ReadFile(crt); err != nil || string(text) != "half" {
 					t.Errorf("within the other hand's time the file became %q, %v", text, err)
 				}
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
+				pass(2 * time.Second)
 				if !w.redis[0].serves.Leaf().Equal(w.disk()) || w.ca.issued != tt.after {
 					t.Errorf("not healed, or by %d certificates, want %d", w.ca.issued, tt.after)
 				}
