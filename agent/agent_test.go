@@ -87,7 +87,7 @@ func TestReloadTrouble(t *testing.T) {
 				if back := w.disk().Equal(first); back != tt.rollBack {
 					t.Errorf("the disk is back at the first certificate: %v, want %v", back, tt.rollBack)
 				}
-				if err := w.agent.Renew(t.Context(), false); err == nil {
+				if err := w.renew(false); err == nil {
 					t.Error("renew says that all is well while the reload fails")
 				}
 				tt.heal(w.redis[0])
@@ -229,7 +229,7 @@ func TestGate(t *testing.T) {
 				w.redis[0].client = tt.client
 				first := w.disk()
 				w.ca.spoil = tt.spoil
-				err := w.agent.Renew(t.Context(), true)
+				err := w.renew(true)
 				if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 					t.Errorf("error %q, want one line with %q", err, tt.want)
 				}
@@ -251,7 +251,7 @@ func TestServerAuthOnlyIsEnough(t *testing.T) {
 		synctest.Wait()
 		w.redis[0].start(t)
 		w.ca.spoil = func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[:1] }
-		if err := w.agent.Renew(t.Context(), true); err != nil {
+		if err := w.renew(true); err != nil {
 			t.Error(err)
 		}
 	})
@@ -278,7 +278,7 @@ func TestFullDisk(t *testing.T) {
 		w.redis[0].start(t)
 		first := w.disk()
 		heal := fullDisk(t)
-		if err := w.agent.Renew(t.Context(), true); err == nil {
+		if err := w.renew(true); err == nil {
 			t.Error("no error although the disk took nothing")
 		}
 		if !w.disk().Equal(first) {
@@ -366,7 +366,7 @@ func TestClockHolds(t *testing.T) {
 		w.run()
 		defer w.stop()
 		pass(119 * time.Second)
-		if err := w.agent.Renew(t.Context(), true); err == nil || !strings.Contains(err.Error(), "not synchronised") {
+		if err := w.renew(true); err == nil || !strings.Contains(err.Error(), "not synchronised") {
 			t.Errorf("a forced renewal says %v", err)
 		}
 		if w.ca.asked != 0 {
@@ -464,7 +464,7 @@ func TestFailover(t *testing.T) {
 		synctest.Wait()
 		w.redis[0].start(t)
 		w.ca.err = later{time.Hour}
-		if err := w.agent.Renew(t.Context(), true); err != nil {
+		if err := w.renew(true); err != nil {
 			t.Fatal(err)
 		}
 		if second.issued != 1 || !w.redis[0].serves.Leaf().Equal(w.disk()) {
@@ -500,7 +500,7 @@ func TestFailuresOutliveTheProcess(t *testing.T) {
 		w.open(dir, func(o *Options) { o.Attempts = file })
 		w.run()
 		defer w.stop()
-		_ = w.agent.Renew(t.Context(), false) // it says that redis is down
+		_ = w.renew(false) // it says that redis is down
 		if w.ca.issued != 1 {
 			t.Error("a person asked and nothing was issued")
 		}

@@ -302,6 +302,13 @@ func (w *world) stop() {
 	w.store.Close()
 }
 
+// renew asks as a person does, and lets the look that follows the answer end.
+func (w *world) renew(force bool) error {
+	err := w.agent.Renew(w.t.Context(), force)
+	synctest.Wait()
+	return err
+}
+
 // disk returns the leaf that a server that starts now would serve.
 func (w *world) disk() *x509.Certificate {
 	w.t.Helper()

@@ -29,7 +29,7 @@ func TestBrokenInPlace(t *testing.T) {
 				synctest.Wait()
 				w.redis[0].start(t)
 				for w.ca.issued < tt.before {
-					if err := w.agent.Renew(t.Context(), true); err != nil {
+					if err := w.renew(true); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -37,7 +37,7 @@ func TestBrokenInPlace(t *testing.T) {
 				if err := os.WriteFile(crt, []byte("half"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				err := w.agent.Renew(t.Context(), false)
+				err := w.renew(false)
 				if err == nil || !strings.Contains(err.Error(), crt) {
 					t.Errorf("a renewal says %v, which does not name the file", err)
 				}
