@@ -122,7 +122,7 @@ func (a *Agent) settle(ctx context.Context) plan.Step {
 		step := a.next(see)
 		a.show(ctx, see, step)
 		if step.Do == plan.Wait || ctx.Err() != nil {
-			a.tellReady()
+			a.tellReady(ctx, see)
 			return step
 		}
 		var err error
@@ -158,10 +158,13 @@ func (a *Agent) next(see sight) plan.Step {
 // tellReady tells systemd once that redis-server may start: what could be done
 // at once was done. Without an authority that is one attempt at a certificate,
 // which has its time limits: a boot does not hang on it.
-func (a *Agent) tellReady() {
+func (a *Agent) tellReady(ctx context.Context, see sight) {
 	if a.ready {
 		return
 	}
 	a.ready = true
+	if see.newest == nil {
+		report.WaitingForFirst.Log(ctx, a.Log, "there is no certificate yet: a redis-server that names the pair cannot start; the agent goes on asking")
+	}
 	a.Notify.Ready()
 }

@@ -282,7 +282,7 @@ func TestLoadChecksTheFilesOfACME(t *testing.T) {
 		acme("account_key: " + dir + "/account.key"):         `:4: issuer.acme.account_key: others can access ` + dir + `/account.key (mode 0644); run: chmod 0640`,
 		acme("account_key: " + dir):                          `issuer.acme.account_key: ` + dir + ` is not a regular file`,
 		acme("account_key: " + dir + "/none"):                "",
-		acme("eab: {key_id: k, hmac_file: credential:none}"): `:4: issuer.acme.eab.hmac_file: there is no credential "none"; add LoadCredential=none:/path to the unit, or name a file of mode 0600 with hmac_file: /path`,
+		acme("eab: {key_id: k, hmac_file: credential:none}"): `:4: issuer.acme.eab.hmac_file: there is no credential "none"; write it to the file that LoadCredential=none: names in the unit (/etc/redis-cert-agent/none) and restart the service, or name a file of mode 0600 with hmac_file: /path`,
 		acme("eab: {key_id: k, hmac_file: credential:eab}"):  `:4: issuer.acme.eab.hmac_file: this secret is not base64url`,
 		acme("challenge: {dns-01: {server: 'a:53', zone: a, tsig_name: k, tsig_secret_file: credential:tsig}}"):                                                              `issuer.acme.challenge.dns-01.tsig_secret_file: this secret is not base64; put it there alone`,
 		acme("challenge: {dns-01: {server: 'a:53', zone: a, tsig_name: k, tsig_secret_file: /no/tsig}}"):                                                                     `tsig_secret_file: open /no/tsig: no such file or directory; put the secret there, mode 0600`,

@@ -101,7 +101,7 @@ func (s Secret) remedy() string {
 	if key == "" {
 		key = "password_file"
 	}
-	return fmt.Sprintf("add LoadCredential=%s:/path to the unit, or name a file of mode 0600 with %s: /path", s.credential, key)
+	return fmt.Sprintf("write it to the file that LoadCredential=%s: names in the unit (/etc/redis-cert-agent/%[1]s) and restart the service, or name a file of mode 0600 with %s: /path", s.credential, key)
 }
 
 func checkAccess(f *os.File, path string) error {

@@ -70,7 +70,7 @@ func TestMissingCredentialSaysBothRemedies(t *testing.T) {
 		}
 		for _, want := range []string{
 			path + ":2: issuer.step.password_file: ", `"provisioner-password"`,
-			"LoadCredential=provisioner-password:/path", "password_file: /path",
+			"LoadCredential=provisioner-password:", "password_file: /path",
 		} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q does not say %q", err, want)

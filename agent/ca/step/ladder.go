@@ -51,7 +51,7 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 
 func (c *Client) climb(ctx context.Context, t trust, r ca.Request) (ca.Issued, error) {
 	var tried []string
-	if r.Current != nil && !r.Fresh {
+	if r.Current != nil && !r.Fresh && (expired(r) || c.keepsLifetime(r.Current)) {
 		late := expired(r)
 		if !late {
 			got, err := c.overTLS(ctx, t, r)
@@ -71,6 +71,14 @@ func (c *Client) climb(ctx context.Context, t trust, r ca.Request) (ca.Issued, e
 	}
 	got, err := c.byProvisioner(ctx, t, r)
 	return got, told(err, tried)
+}
+
+// keepsLifetime reports whether a renewal of p, which gets the same lifetime
+// again, gets what is configured. CAs backdate by a minute or so.
+func (c *Client) keepsLifetime(p *cert.Pair) bool {
+	const tolerance = 5 * time.Minute
+	have := p.Leaf().NotAfter.Sub(p.Leaf().NotBefore)
+	return c.opts.Lifetime == 0 || (have-c.opts.Lifetime).Abs() <= tolerance
 }
 
 // told adds to err what the earlier rungs said. It turns a nil *Error into a

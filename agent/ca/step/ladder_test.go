@@ -59,6 +59,18 @@ func TestRenewsOverTLS(t *testing.T) {
 	}
 }
 
+// TestAnotherLifetime: a renewal would keep the lifetime for ever.
+func TestAnotherLifetime(t *testing.T) {
+	o := startCA(t, nil).options()
+	first := good(t, issue(t, New(o), ca.Request{}), MethodSign, names, cert.P256)
+	o.Lifetime = first.Leaf().NotAfter.Sub(first.Leaf().NotBefore) - 10*time.Minute
+	second := good(t, issue(t, New(o), ca.Request{Current: first}), MethodSign, names, cert.P256)
+	if got := second.Leaf().NotAfter.Sub(second.Leaf().NotBefore); (got - o.Lifetime).Abs() > 2*time.Minute {
+		t.Errorf("lifetime %v, want %v", got, o.Lifetime)
+	}
+	good(t, issue(t, New(o), ca.Request{Current: second}), MethodRekey, names, cert.P256)
+}
+
 func TestFreshSkipsRenewal(t *testing.T) {
 	ca1 := startCA(t, nil)
 	c := New(ca1.options())

@@ -46,7 +46,8 @@ type Options struct {
 	// one-time token, and again when the CA has another key.
 	Password func() ([]byte, error)
 	// Lifetime is what to ask of the CA; zero leaves it to the provisioner.
-	// Renewals keep the lifetime of the certificate that they replace.
+	// Renewals keep the lifetime of the certificate that they replace, so that
+	// one of another lifetime is replaced by a one-time token instead.
 	Lifetime time.Duration
 	// Timeout bounds one request, from the dial to the last byte.
 	Timeout time.Duration
