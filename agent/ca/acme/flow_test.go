@@ -155,10 +155,11 @@ func TestKeys(t *testing.T) {
 	if same.Key != first.Key {
 		t.Error("another key")
 	}
-	if other := good(t, issue(t, c, ca.Request{Current: first}), names, cert.P256); other.Key == first.Key {
+	other := good(t, issue(t, c, ca.Request{Current: same}), names, cert.P256)
+	if other.Key == first.Key {
 		t.Error("the same key")
 	}
-	good(t, issue(t, c, ca.Request{Current: first, ReuseKey: true, KeyType: "rsa-2048"}), names, "rsa-2048")
+	good(t, issue(t, c, ca.Request{Current: other, ReuseKey: true, KeyType: "rsa-2048"}), names, "rsa-2048")
 	if e := refused(t, c, ca.Request{KeyType: "ed448"}); e.Status != 0 {
 		t.Errorf("%+v", e)
 	}
