@@ -118,6 +118,7 @@ type Agent struct {
 	bad       string          // the fault of another hand's pair, as logged last; empty without one
 	badSince  time.Time       // when its files were seen to be broken
 	held      bool            // the clock holds back a certificate, and that was logged
+	running   bool            // in Run, not for one look
 	ready     bool            // systemd was told READY
 	last      *report.Failure // the last failure of a step
 	cas       []report.CA     // how the authorities did

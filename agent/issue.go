@@ -15,6 +15,10 @@ import (
 	"redis-cert-agent/agent/report"
 )
 
+// refusedAgain is how long an authority that minds is left alone after it gave a
+// certificate that is of no use.
+const refusedAgain = 2 * time.Hour
+
 // issueLimit is longer than any order may be configured to take.
 const issueLimit = time.Hour
 
@@ -102,6 +106,10 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	if err != nil {
 		err = fmt.Errorf("the certificate that %s gave is refused, nothing was changed: %w; mend what the CA is set to issue, or the names, key and usages that this configuration wants", issued.Issuer, err)
 		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
+		if a.Attempts != "" { // each costs a public CA's patience, and the next will be the same
+			err = &patience{err, refusedAgain}
+			a.quiet[i] = now().Add(refusedAgain)
+		}
 		return nil, err
 	}
 	o := pair.Origin{Issuer: issued.Issuer, Method: issued.Method, Names: a.Names, Time: now()}

@@ -34,6 +34,7 @@ var ErrBlind = errors.New("the files cannot be watched any more")
 func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) error {
 	watchdog, stop := a.Notify.WatchdogTicks()
 	defer stop()
+	a.running = true
 	for {
 		step := a.settle(ctx)
 		looked, calm := now(), time.After(breath)
@@ -163,7 +164,7 @@ func (a *Agent) tellReady(ctx context.Context, see sight) {
 		return
 	}
 	a.ready = true
-	if see.newest == nil {
+	if see.newest == nil && a.running {
 		report.WaitingForFirst.Log(ctx, a.Log, "there is no certificate yet: a redis-server that names the pair cannot start; the agent goes on asking")
 	}
 	a.Notify.Ready()

@@ -39,7 +39,7 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 	s := report.Status{
 		Instance: a.Instance, Version: a.Version, PID: os.Getpid(), Now: see.now,
 		CAs: slices.Clone(a.cas), Rotations: a.rotations,
-		Next: report.Next{Action: action(step), At: step.At, Why: step.Why},
+		Next: a.upcoming(see, step),
 	}
 	if g := see.disk.Current; g != nil && g.Err == nil {
 		s.Pair = Describe(g)
@@ -66,15 +66,19 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 	return s
 }
 
-// action names what follows, for people.
-func action(step plan.Step) string {
-	if step.Do != plan.Wait {
-		return step.Do.String()
+// upcoming describes what follows, for people. A look in between, which only reads
+// what an authority wishes, is none of their business.
+func (a *Agent) upcoming(see sight, step plan.Step) report.Next {
+	n := report.Next{Action: "attempt", At: step.At, Why: step.Why}
+	switch {
+	case step.Do != plan.Wait:
+		n.Action = step.Do.String()
+	case step.Due.After(see.now) && a.trouble() == nil:
+		n.Action, n.At = "renewal", step.Due
+	case step.At.IsZero():
+		n.Action = ""
 	}
-	if !step.Due.IsZero() && step.At.Equal(step.Due) {
-		return "renewal"
-	}
-	return "attempt"
+	return n
 }
 
 // Describe describes a pair on disk.

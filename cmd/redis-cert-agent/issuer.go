@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"net/url"
-	"time"
 
 	"redis-cert-agent/agent"
-	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/ca/acme"
 	"redis-cert-agent/agent/ca/step"
 	"redis-cert-agent/agent/config"
@@ -27,7 +25,10 @@ func describe(i config.Issuer) report.CA {
 func (h house) authorityOf(i config.Issuer, extra []*x509.Certificate) (agent.Authority, error) {
 	if i.ACME != nil {
 		client, err := h.acmeClient(i.ACME)
-		return agent.Authority{CA: describe(i), Issuer: client}, err
+		if err != nil {
+			return agent.Authority{}, err
+		}
+		return agent.Authority{CA: describe(i), Issuer: client}, nil
 	}
 	s := i.Step
 	return agent.Authority{CA: describe(i), Issuer: step.New(step.Options{
@@ -36,26 +37,14 @@ func (h house) authorityOf(i config.Issuer, extra []*x509.Certificate) (agent.Au
 	})}, nil
 }
 
-// An order bounds how long one order may take from end to end.
-type order struct {
-	*acme.Client
-	limit time.Duration
-}
-
-func (o order) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.limit)
-	defer cancel()
-	return o.Client.Issue(ctx, r)
-}
-
-func (h house) acmeClient(c *config.ACME) (order, error) {
+func (h house) acmeClient(c *config.ACME) (*acme.Client, error) {
 	roots, err := readRoots("issuer.acme.roots_file", c.RootsFile)
 	if err != nil {
-		return order{}, err
+		return nil, err
 	}
 	o := acme.Options{
 		URL: c.Directory, Roots: roots, AccountKeyFile: c.AccountKey, Contact: c.Contact, TermsAccepted: c.TermsAccepted,
-		Challenge: challenge(c.Challenge), Profile: c.Profile, PreferredChain: c.PreferredChain, Patience: c.Timeout,
+		Challenge: challenge(c.Challenge), Profile: c.Profile, PreferredChain: c.PreferredChain, Timeout: c.Timeout,
 		Warn: func(msg string) { h.log.Warn(msg) },
 	}
 	if c.EAB != nil {
@@ -64,7 +53,7 @@ func (h house) acmeClient(c *config.ACME) (order, error) {
 	if c.Fingerprint != "" {
 		o.FetchRoot = func(ctx context.Context) (*x509.Certificate, error) { return fetchRoot(ctx, c) }
 	}
-	return order{acme.New(o), c.Timeout}, nil
+	return acme.New(o), nil
 }
 
 // fetchRoot gets the root of a step-ca whose ACME directory c names.

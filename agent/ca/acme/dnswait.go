@@ -72,7 +72,7 @@ func (p *updateProof) ready(ctx context.Context, c acme.Challenge) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("%s does not have the TXT record of %s after %s (%w): look into the zone's transfers, or configure which name servers to wait for", s.name, at.owner, bound, err)
+			return fmt.Errorf("%s does not have the TXT record of %s after %s (%w): look into the zone's transfers and whether this host reaches all servers of its NS records", s.name, at.owner, bound, err)
 		}
 	}
 	return nil
