@@ -27,17 +27,17 @@ func storeOptions(c *config.Config) pair.Options {
 	}
 }
 
-// A house is what outlives a change of the configuration.
-type house struct {
+// A base is what outlives a change of the configuration.
+type base struct {
 	log    *slog.Logger
 	board  *report.Board
 	notify report.Notifier
 
-	successors bool // agents that are built from now on follow another
+	successor bool // agents that are built from now on follow another
 }
 
 // build puts an agent together for c. The store is c's.
-func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
+func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 	roots, err := readRoots("roots.file", c.Roots.File)
 	if err != nil {
 		return nil, err
@@ -51,26 +51,26 @@ func (h house) build(c *config.Config, store *pair.Store) (*agent.Agent, error) 
 		Roots:      roots,
 		ExactRoots: c.Roots.Policy == "exact",
 		Policy:     plan.Policy{Jitter: c.Jitter},
-		Log:        h.log,
-		Board:      h.board,
-		Notify:     h.notify,
+		Log:        b.log,
+		Board:      b.board,
+		Notify:     b.notify,
 		Clock:      agent.KernelClock(c.ClockWait),
 		Instance:   c.Instance,
 		Version:    releaseVersion(),
-		Successor:  h.successors,
+		Successor:  b.successor,
 	}
 	for _, i := range c.Issuers {
 		if i.ACME != nil {
 			o.Attempts = filepath.Join(c.Directory, "attempts.json")
 		}
-		authority, err := h.authorityOf(i, roots)
+		authority, err := b.authorityOf(i, roots)
 		if err != nil {
 			return nil, err
 		}
 		o.Authorities = append(o.Authorities, authority)
 	}
 	for _, s := range c.Servers {
-		o.Servers = append(o.Servers, h.server(s))
+		o.Servers = append(o.Servers, b.server(s))
 	}
 	return agent.New(o), nil
 }
@@ -88,11 +88,11 @@ func usage(usages []string) agent.Usage {
 }
 
 // server returns the redis that s describes.
-func (h house) server(s config.Server) agent.Server {
+func (b base) server(s config.Server) agent.Server {
 	o := reload.Server{
 		Address: s.Address, Name: s.Name, Control: s.Control, User: s.User,
 		ConfigCommand: s.ConfigCommand, InsecureSkipVerify: s.InsecureSkipVerify, Timeout: s.Timeout,
-		Warn: agent.Relaxed(h.log, s.Address, s.InsecureSkipVerify),
+		Warn: agent.Relaxed(b.log, s.Address, s.InsecureSkipVerify),
 	}
 	if s.Password.Set() {
 		o.Password = func() (string, error) {

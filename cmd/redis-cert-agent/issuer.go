@@ -22,9 +22,9 @@ func describe(i config.Issuer) report.CA {
 
 // authorityOf returns the certificate authority that i describes. Extra roots
 // are trusted beside its own.
-func (h house) authorityOf(i config.Issuer, extra []*x509.Certificate) (agent.Authority, error) {
+func (b base) authorityOf(i config.Issuer, extra []*x509.Certificate) (agent.Authority, error) {
 	if i.ACME != nil {
-		client, err := h.acmeClient(i.ACME)
+		client, err := b.acmeClient(i.ACME)
 		if err != nil {
 			return agent.Authority{}, err
 		}
@@ -37,7 +37,7 @@ func (h house) authorityOf(i config.Issuer, extra []*x509.Certificate) (agent.Au
 	})}, nil
 }
 
-func (h house) acmeClient(c *config.ACME) (*acme.Client, error) {
+func (b base) acmeClient(c *config.ACME) (*acme.Client, error) {
 	roots, err := readRoots("issuer.acme.roots_file", c.RootsFile)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (h house) acmeClient(c *config.ACME) (*acme.Client, error) {
 	o := acme.Options{
 		URL: c.Directory, Roots: roots, AccountKeyFile: c.AccountKey, Contact: c.Contact, TermsAccepted: c.TermsAccepted,
 		Challenge: challenge(c.Challenge), Profile: c.Profile, PreferredChain: c.PreferredChain, Timeout: c.Timeout,
-		Warn: func(msg string) { h.log.Warn(msg) },
+		Warn: func(msg string) { b.log.Warn(msg) },
 	}
 	if c.EAB != nil {
 		o.EAB = &acme.EAB{KeyID: c.EAB.KeyID, Key: c.EAB.HMAC.Read}

@@ -47,9 +47,9 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 
 // A daemon runs one agent after the other: a new one for each configuration.
 type daemon struct {
-	house
+	base
 	first   *config.Config // the one of the start; its path and control socket stay
-	throne  throne
+	slot    slot
 	changes chan change
 }
 
@@ -61,7 +61,7 @@ type change struct {
 
 func newDaemon(c *config.Config, log *slog.Logger) *daemon {
 	log = log.With(slog.String(report.KeyInstance, c.Instance))
-	return &daemon{house: house{log: log, board: new(report.Board)}, first: c, throne: make(throne, 1), changes: make(chan change)}
+	return &daemon{base: base{log: log, board: new(report.Board)}, first: c, slot: make(slot, 1), changes: make(chan change)}
 }
 
 func (d *daemon) run(ctx context.Context) error {
@@ -81,8 +81,8 @@ func (d *daemon) run(ctx context.Context) error {
 	report.Started.Log(ctx, d.log, fmt.Sprintf("redis-cert-agent %s looks after %s in %s", releaseVersion(), d.first.Names[0], d.first.Directory),
 		slog.String(report.KeyVersion, releaseVersion()))
 
-	d.successors = true
-	err = d.succession(ctx, store, a)
+	d.successor = true
+	err = d.runAll(ctx, store, a)
 
 	d.notify.Stopping()
 	stop()
@@ -91,12 +91,12 @@ func (d *daemon) run(ctx context.Context) error {
 	return err
 }
 
-// succession runs agents until ctx ends or one fails. A configuration whose
+// runAll runs agents until ctx ends or one fails. A configuration whose
 // agent cannot start gives way to the one before it.
-func (d *daemon) succession(ctx context.Context, store *pair.Store, a *agent.Agent) error {
+func (d *daemon) runAll(ctx context.Context, store *pair.Store, a *agent.Agent) error {
 	current := d.first
 	for {
-		next, err := d.reign(ctx, store, a)
+		next, err := d.runOne(ctx, store, a)
 		if errors.Is(err, agent.ErrBlind) {
 			continue // watch anew, or tell why that is impossible
 		}
@@ -116,9 +116,9 @@ func (d *daemon) succession(ctx context.Context, store *pair.Store, a *agent.Age
 	}
 }
 
-// reign runs one agent until ctx ends, it fails, or another configuration is
+// runOne runs one agent until ctx ends, it fails, or another configuration is
 // asked for, which it returns.
-func (d *daemon) reign(ctx context.Context, store *pair.Store, a *agent.Agent) (*change, error) {
+func (d *daemon) runOne(ctx context.Context, store *pair.Store, a *agent.Agent) (*change, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	hints, err := store.Watch(ctx)
@@ -132,7 +132,7 @@ func (d *daemon) reign(ctx context.Context, store *pair.Store, a *agent.Agent) (
 	defer alarm.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx, alarm, hints) }()
-	defer d.throne.take(a)()
+	defer d.slot.take(a)()
 	select {
 	case err := <-ended:
 		return nil, err
@@ -162,7 +162,7 @@ func (d *daemon) handlers() report.Handlers {
 		Renew: func(ctx context.Context, force bool) (report.Outcome, error) {
 			report.RenewalRequested.Log(ctx, d.log, "a person asked for a renewal", slog.Bool("force", force))
 			before := d.board.Get()
-			err := d.throne.renew(ctx, force)
+			err := d.slot.renew(ctx, force)
 			return report.OutcomeOf(before, d.board.Get()), err
 		},
 		Reload: d.reload,

@@ -7,17 +7,17 @@ import (
 	"redis-cert-agent/agent"
 )
 
-// A throne holds the agent that runs, and nobody between two.
-type throne chan ruler
+// A slot holds the agent that runs, and nobody between two.
+type slot chan tenant
 
-type ruler struct {
+type tenant struct {
 	agent *agent.Agent
-	over  chan struct{} // closed when it runs no more and has left the throne
+	over  chan struct{} // closed when it runs no more and has left the slot
 }
 
-// take seats a and returns what unseats it.
-func (t throne) take(a *agent.Agent) (leave func()) {
-	r := ruler{a, make(chan struct{})}
+// take puts a into the slot and returns what takes it out.
+func (t slot) take(a *agent.Agent) (leave func()) {
+	r := tenant{a, make(chan struct{})}
 	t <- r
 	return func() {
 		<-t
@@ -27,7 +27,7 @@ func (t throne) take(a *agent.Agent) (leave func()) {
 
 // renew asks the agent that runs. Between two it waits for the next, and it asks
 // the next when one ended without an answer.
-func (t throne) renew(ctx context.Context, force bool) error {
+func (t slot) renew(ctx context.Context, force bool) error {
 	for {
 		select {
 		case r := <-t:
@@ -41,8 +41,8 @@ func (t throne) renew(ctx context.Context, force bool) error {
 	}
 }
 
-// renew returns ErrStopped only when its reign is over, or ctx is.
-func (r ruler) renew(ctx context.Context, force bool) error {
+// renew returns ErrStopped only when it runs no more, or ctx is.
+func (r tenant) renew(ctx context.Context, force bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	answer := make(chan error, 1)
