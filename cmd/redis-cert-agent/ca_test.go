@@ -193,18 +193,15 @@ type relay struct {
 }
 
 func newRelay(t testing.TB, to string) *relay {
-	r := &relay{to: to, conns: map[net.Conn]bool{}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	r := &relay{Addr: reserve(t), to: to, conns: map[net.Conn]bool{}}
+	if err := r.join(); err != nil {
 		t.Fatal(err)
 	}
-	r.Addr = l.Addr().String()
-	r.serve(l)
 	t.Cleanup(r.cut)
 	return r
 }
 
-// join listens again where it did before.
+// join listens, again where it did before.
 func (r *relay) join() error {
 	l, err := net.Listen("tcp", r.Addr)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"redis-cert-agent/agent/ca/acme/acmetest"
-	"redis-cert-agent/reload/redistest"
 )
 
 // TestMain makes this test binary the program as well: the scripts, and the
@@ -103,7 +102,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("REDIS", s.addr)
 	// Where a script looks for the two, whether or not redis has them.
 	env.Setenv("REDIS_SOCKET", filepath.Join(env.WorkDir, "redis.sock"))
-	env.Setenv("REDIS_PLAIN", redistest.FreeAddr(t))
+	env.Setenv("REDIS_PLAIN", reserve(t))
 	return s.writeSecrets()
 }
 

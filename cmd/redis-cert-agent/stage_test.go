@@ -48,7 +48,7 @@ type stage struct {
 }
 
 func newStage(t testing.TB, dir, name string, ca *realCA) *stage {
-	s := &stage{t: t, dir: dir, name: name, addr: redistest.FreeAddr(t), ca: ca, snapshots: map[string]snapshot{}}
+	s := &stage{t: t, dir: dir, name: name, addr: reserve(t), ca: ca, snapshots: map[string]snapshot{}}
 	s.road = newRelay(t, ca.Address)
 	t.Cleanup(func() {
 		if s.agent != nil {
