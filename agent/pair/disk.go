@@ -47,34 +47,64 @@ func owned(fi fs.FileInfo, uid, gid int) bool {
 	return (uid == -1 || int(st.Uid) == uid) && (gid == -1 || int(st.Gid) == gid)
 }
 
-// writeFile makes the file path, which must not exist. The file has its owner,
-// group and mode before it has content, and is on disk when writeFile returns.
-func writeFile(path string, text []byte, uid, gid int, mode fs.FileMode) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
+// A newFile is a file to be made.
+type newFile struct {
+	path     string
+	text     []byte
+	uid, gid int
+	mode     fs.FileMode
+}
+
+// writeFiles makes files, which must not exist. Each has its owner, group and
+// mode before it has content, and all are on disk when writeFiles returns.
+func writeFiles(files ...newFile) (err error) {
+	var open []*os.File
 	defer func() {
-		if cerr := f.Close(); err == nil {
-			err = cerr
+		for _, f := range open {
+			if cerr := f.Close(); err == nil {
+				err = cerr
+			}
 		}
 	}()
+	for _, n := range files {
+		f, err := os.OpenFile(n.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		open = append(open, f)
+		if err := n.fill(f); err != nil {
+			return err
+		}
+	}
+	// The kernel is to begin with all of them before the first is waited for:
+	// then a journal commits them together, and not one after the other. What
+	// goes wrong here, fsync(2) tells.
+	for _, f := range open {
+		_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+	}
+	for _, f := range open {
+		if err := f.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n newFile) fill(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	if !owned(fi, uid, gid) {
-		if err := f.Chown(uid, gid); err != nil {
+	if !owned(fi, n.uid, n.gid) {
+		if err := f.Chown(n.uid, n.gid); err != nil {
 			return err
 		}
 	}
-	if err := f.Chmod(mode); err != nil {
+	if err := f.Chmod(n.mode); err != nil {
 		return err
 	}
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	return f.Sync()
+	_, err = f.Write(n.text)
+	return err
 }
 
 // syncDir makes renames in a directory last. "Calling fsync() does not

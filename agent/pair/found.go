@@ -25,7 +25,7 @@ func (s *Store) keepCopy(name string, text []byte, written time.Time) error {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return explain("keep a copy", err)
 	}
-	err = writeFile(tmp, text, s.dirUID, -1, 0o600)
+	err = writeFiles(newFile{tmp, text, s.dirUID, -1, 0o600})
 	if err == nil {
 		err = s.moveToFound(tmp, name+"-"+stamp(written))
 	}

@@ -195,19 +195,18 @@ func (s *Store) write(id int, t texts, rec record) (err error) {
 }
 
 func (s *Store) fill(dir string, t texts, rec record) error {
+	var files []newFile
 	for r, name := range fileNames {
 		if len(bytes.TrimSpace(t[r])) == 0 {
 			continue // redis refuses an empty file, and says more about a missing one
 		}
-		if err := writeFile(filepath.Join(dir, name), t[r], s.fileUID, s.gid, s.mode); err != nil {
-			return err
-		}
+		files = append(files, newFile{filepath.Join(dir, name), t[r], s.fileUID, s.gid, s.mode})
 	}
 	text, err := rec.encode()
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "origin.json"), text, s.dirUID, s.gid, s.mode)
+	return writeFiles(append(files, newFile{filepath.Join(dir, "origin.json"), text, s.dirUID, s.gid, s.mode})...)
 }
 
 // same returns the whole generation that holds exactly t, or nil.
