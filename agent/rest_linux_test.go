@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -40,10 +41,10 @@ Swap:                  0 kB
 VmFlags: rd ex mr mw me
 `
 	want := []mapping{{0x400000, 0x581000}, {0x981000, 0x636000}}
-	if got := unchanged(smaps, "/usr/bin/agent"); !slices.Equal(got, want) {
+	if got := unchanged(strings.NewReader(smaps), "/usr/bin/agent"); !slices.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
-	if got := unchanged(smaps, "/usr/bin/other"); got != nil {
+	if got := unchanged(strings.NewReader(smaps), "/usr/bin/other"); got != nil {
 		t.Errorf("got %x of another file", got)
 	}
 }

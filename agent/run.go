@@ -32,6 +32,7 @@ var ErrBlind = errors.New("the files cannot be watched any more")
 // changed on disk. The error is nil then; it is ErrBlind when hints closes
 // before, or that of the alarm.
 func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) error {
+	defer frugal()()
 	watchdog, stop := a.Notify.WatchdogTicks()
 	defer stop()
 	a.running = true
