@@ -94,15 +94,22 @@ func New(s Server) *Redis {
 // Redis looked at the files and kept what it had; they carry its own words.
 func (r *Redis) Reload(ctx context.Context, t Trust) error {
 	err := r.with(ctx, t, func(s *session) error {
-		value, err := s.configGet(ctx, "tls-cert-file")
+		answers, err := s.ask(ctx, s.get("tls-cert-file"), askVersion)
 		if err != nil {
 			return err
 		}
-		file := value["tls-cert-file"]
+		file, err := s.value(answers[0], "tls-cert-file")
+		if err != nil {
+			return err
+		}
 		if file == "" {
 			return newFault(ErrRefused, nil, "this redis serves no TLS: set tls-port, tls-cert-file and tls-key-file in its redis.conf and restart it once")
 		}
-		return s.reread(ctx, file)
+		version, err := answers[1].version()
+		if err != nil && !errors.Is(err, ErrDenied) { // INFO may be denied: it is needed for one old version only
+			return err
+		}
+		return s.reread(ctx, file, version)
 	})
 	if err != nil {
 		return fmt.Errorf("reload %s: %w", r.server.Address, err)
@@ -113,11 +120,7 @@ func (r *Redis) Reload(ctx context.Context, t Trust) error {
 // reread makes Redis open its files again. One CONFIG SET of the same path does
 // it in every version but 7.0.0, which says OK and does nothing; there a value
 // that changes does it (fixed in 7.0.1 by redis/redis#10713).
-func (s *session) reread(ctx context.Context, file string) error {
-	version, err := s.version(ctx)
-	if err != nil && !errors.Is(err, ErrDenied) { // INFO may be denied: it is needed for one old version only
-		return err
-	}
+func (s *session) reread(ctx context.Context, file, version string) error {
 	if version == "7.0.0" {
 		return s.nudge(ctx, "tls-session-cache-timeout")
 	}
@@ -126,11 +129,14 @@ func (s *session) reread(ctx context.Context, file string) error {
 
 // nudge changes a number by one and back. Each of the two reads all files.
 func (s *session) nudge(ctx context.Context, parameter string) error {
-	value, err := s.configGet(ctx, parameter)
+	answers, err := s.ask(ctx, s.get(parameter))
 	if err != nil {
 		return err
 	}
-	old := value[parameter]
+	old, err := s.value(answers[0], parameter)
+	if err != nil {
+		return err
+	}
 	var n int
 	if _, err := fmt.Sscan(old, &n); err != nil {
 		return newFault(ErrRefused, err, "config get %s: %q is not a number", parameter, oneLine(old))

@@ -18,10 +18,12 @@ type session struct {
 	to     route
 	hello  greeting // of a TLS route
 	conn   *redis.Conn
-	spoken bool // the peer has answered once
+	login  []any // the AUTH that is to be sent yet; nil: none
+	spoken bool  // the peer has answered once
 }
 
-// with opens a session, does its work, and leaves nothing behind.
+// with opens a session, does its work, and leaves nothing behind. AUTH goes with
+// the first question.
 func (r *Redis) with(ctx context.Context, t Trust, work func(*session) error) error {
 	to, err := r.server.control()
 	if err != nil {
@@ -40,7 +42,7 @@ func (r *Redis) with(ctx context.Context, t Trust, work func(*session) error) er
 	client.AddHook(noHello{})
 	s.conn = client.EphemeralConn()
 	defer s.conn.Close()
-	if err := s.authenticate(ctx); err != nil {
+	if s.login, err = r.login(); err != nil {
 		return err
 	}
 	return work(s)
@@ -120,33 +122,66 @@ func (noHello) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	return next
 }
 
-// authenticate sends AUTH when there is anything to say.
-func (s *session) authenticate(ctx context.Context) error {
+// login returns the AUTH to send; nil when there is nothing to say.
+func (r *Redis) login() ([]any, error) {
 	var password string
-	if s.r.server.Password != nil {
+	if r.server.Password != nil {
 		var err error
-		if password, err = s.r.server.Password(); err != nil {
-			return fmt.Errorf("redis password: %w", err)
+		if password, err = r.server.Password(); err != nil {
+			return nil, fmt.Errorf("redis password: %w", err)
 		}
 	}
-	command := []any{"AUTH"}
-	if s.r.server.User != "" {
-		command = append(command, s.r.server.User)
-	} else if password == "" {
-		return nil
+	switch {
+	case r.server.User != "":
+		return []any{"AUTH", r.server.User, password}, nil
+	case password != "":
+		return []any{"AUTH", password}, nil
 	}
-	_, err := s.do(ctx, "auth", append(command, password)...)
-	return err
+	return nil, nil
 }
 
-// version is redis_version of INFO. Valkey says which Redis it is like.
-func (s *session) version(ctx context.Context) (string, error) {
-	reply, err := s.do(ctx, "info server", "INFO", "server")
-	if err != nil {
-		return "", err
+// A question is one command. The deed names it in errors, without its secrets.
+type question struct {
+	deed    string
+	command []any
+}
+
+// An answer is what Redis said to one question, or what its error means.
+type answer struct {
+	reply any
+	err   error
+}
+
+// ask sends questions together, which costs one round trip, and returns their
+// answers. The error is that of a refused AUTH, after which none counts.
+func (s *session) ask(ctx context.Context, questions ...question) ([]answer, error) {
+	if s.login != nil {
+		questions = append([]question{{"auth", s.login}}, questions...)
 	}
-	text, _ := reply.(string)
-	return redisVersion(text), nil
+	batch := s.conn.Pipeline()
+	for _, q := range questions {
+		batch.Do(ctx, q.command...)
+	}
+	said, _ := batch.Exec(ctx) // each answer has its own error
+	answers := make([]answer, len(questions))
+	for i, q := range questions {
+		answers[i].reply, answers[i].err = s.judge(ctx, q.deed, said[i].(*redis.Cmd))
+	}
+	if s.login != nil {
+		if err := answers[0].err; err != nil {
+			return nil, err
+		}
+		s.login, answers = nil, answers[1:]
+	}
+	return answers, nil
+}
+
+// askVersion asks for redis_version. Valkey says which Redis it is like.
+var askVersion = question{"info server", []any{"INFO", "server"}}
+
+func (a answer) version() (string, error) {
+	text, _ := a.reply.(string)
+	return redisVersion(text), a.err
 }
 
 // redisVersion finds the version in what INFO server says; empty: none.
@@ -159,44 +194,35 @@ func redisVersion(info string) string {
 	return ""
 }
 
-// configGet returns the values of parameters, empty where this server does not
-// know one. A command for each: 6.x takes no more, and a wildcard over tls-*
-// would show the password of the key file. They are sent together and cost one
-// round trip.
-func (s *session) configGet(ctx context.Context, parameters ...string) (map[string]string, error) {
-	batch := s.conn.Pipeline()
-	for _, p := range parameters {
-		batch.Do(ctx, s.r.server.ConfigCommand, "GET", p)
+// get asks for a parameter. One at a time: 6.x takes no more, and a wildcard
+// over tls-* would show the password of the key file.
+func (s *session) get(parameter string) question {
+	return question{"config get " + parameter, []any{s.r.server.ConfigCommand, "GET", parameter}}
+}
+
+// value returns what get asked for, empty when this server does not know it.
+func (s *session) value(a answer, parameter string) (string, error) {
+	if a.err != nil {
+		return "", a.err
 	}
-	answers, _ := batch.Exec(ctx) // each answer has its own error
-	values := make(map[string]string)
-	for i, p := range parameters {
-		reply, err := s.judge(ctx, "config get "+p, answers[i].(*redis.Cmd))
-		if err != nil {
-			return nil, err
-		}
-		pairs, ok := reply.([]any)
-		if ok && len(pairs) == 0 {
-			continue
-		}
-		if ok = ok && len(pairs) == 2; ok {
-			values[p], ok = pairs[1].(string)
-		}
-		if !ok {
-			return nil, newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value: is config_command %q really CONFIG?", p, s.r.server.ConfigCommand)
+	pairs, ok := a.reply.([]any)
+	if ok && len(pairs) == 0 {
+		return "", nil
+	}
+	if ok && len(pairs) == 2 {
+		if value, ok := pairs[1].(string); ok {
+			return value, nil
 		}
 	}
-	return values, nil
+	return "", newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value: is config_command %q really CONFIG?", parameter, s.r.server.ConfigCommand)
 }
 
 func (s *session) configSet(ctx context.Context, parameter, value string) error {
-	_, err := s.do(ctx, "config set "+parameter, s.r.server.ConfigCommand, "SET", parameter, value)
-	return err
-}
-
-// do sends one command. deed names it in errors, without its secrets.
-func (s *session) do(ctx context.Context, deed string, command ...any) (any, error) {
-	return s.judge(ctx, deed, s.conn.Do(ctx, command...))
+	answers, err := s.ask(ctx, question{"config set " + parameter, []any{s.r.server.ConfigCommand, "SET", parameter, value}})
+	if err != nil {
+		return err
+	}
+	return answers[0].err
 }
 
 // judge returns the answer to a command, or what its error means.

@@ -19,19 +19,32 @@ type Settings struct {
 	ClientAuth bool
 }
 
+// parameters are those that Settings asks for.
+var parameters = []string{
+	"dir", "tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-auth-clients",
+	"tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file",
+}
+
 // Settings asks Redis for its settings. The errors are those of Reload.
 func (r *Redis) Settings(ctx context.Context, t Trust) (Settings, error) {
 	var found Settings
 	err := r.with(ctx, t, func(s *session) error {
-		var err error
-		if found.Version, err = s.version(ctx); err != nil {
-			return err
+		questions := []question{askVersion}
+		for _, p := range parameters {
+			questions = append(questions, s.get(p))
 		}
-		value, err := s.configGet(ctx,
-			"dir", "tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-auth-clients",
-			"tls-replication", "tls-cluster", "tls-client-cert-file", "tls-client-key-file")
+		answers, err := s.ask(ctx, questions...)
 		if err != nil {
 			return err
+		}
+		if found.Version, err = answers[0].version(); err != nil {
+			return err
+		}
+		value := make(map[string]string)
+		for i, p := range parameters {
+			if value[p], err = s.value(answers[1+i], p); err != nil {
+				return err
+			}
 		}
 		found.Cert = absolute(value["dir"], value["tls-cert-file"])
 		found.Key = absolute(value["dir"], value["tls-key-file"])
