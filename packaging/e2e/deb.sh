@@ -116,6 +116,23 @@ if [ "$SERVER" = redis ]; then
 	check "and is renewed" outputs "issued serial .* 1 of 1 server proven" on redis-cert-agent -c /etc/redis-cert-agent/second.yaml renew --force
 fi
 
+phase ACME on port 80
+if [ "$SERVER" = redis ]; then
+	cp "$root/etc/redis-cert-agent/second.yaml" "$E2E_DIR/second.yaml"
+	sed -i "s|^  step: .*|  acme: {directory: 'https://localhost:9000/acme/acme/directory', fingerprint: $fingerprint}|" "$root/etc/redis-cert-agent/second.yaml"
+	on systemctl reload redis-cert-agent@second
+	check "the sandbox keeps port 80 shut" not on redis-cert-agent -c /etc/redis-cert-agent/second.yaml renew --force
+	on install -D -m 0644 /usr/share/doc/redis-cert-agent/examples/acme-ports.conf /etc/systemd/system/redis-cert-agent@second.service.d/acme.conf
+	on systemctl daemon-reload
+	check "the instance starts with the drop-in for ports" on systemctl restart redis-cert-agent@second
+	check "a certificate by http-01 on port 80" outputs "issued serial .* 1 of 1 server proven" on redis-cert-agent -c /etc/redis-cert-agent/second.yaml renew --force
+	check "status says by whom" outputs '"by": "acme localhost' on redis-cert-agent -c /etc/redis-cert-agent/second.yaml status --json
+	cp "$E2E_DIR/second.yaml" "$root/etc/redis-cert-agent/second.yaml"
+	rm "$root/etc/systemd/system/redis-cert-agent@second.service.d/acme.conf"
+	on systemctl daemon-reload
+	on systemctl restart redis-cert-agent@second
+fi
+
 phase watchdog
 printf '[Service]\nWatchdogSec=3s\n' | write /etc/systemd/system/$agent.d/e2e.conf
 check "the packaged unit has a watchdog" same 3min property $agent WatchdogUSec
