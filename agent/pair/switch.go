@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"redis-cert-agent/agent/cert"
 )
@@ -23,13 +24,16 @@ func (s *Store) Switch(id int) error {
 }
 
 func (s *Store) switchTo(id int) error {
+	if s.paths == [3]string{} {
+		return s.switchAlone(id)
+	}
 	v, err := s.look()
 	if err != nil {
 		return err
 	}
 	g := find(v.All, id)
 	if g == nil {
-		return errors.New("there is no such generation")
+		return errNoGeneration
 	}
 	if g.Err != nil {
 		return g.Err
@@ -44,6 +48,24 @@ func (s *Store) switchTo(id int) error {
 	}
 	return s.point(id)
 }
+
+// switchAlone is switchTo where redis reads through `current` only: there is
+// nothing that a switch could part.
+func (s *Store) switchAlone(id int) error {
+	ids, err := s.ids()
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(ids, id) {
+		return errNoGeneration
+	}
+	if g := s.readGeneration(id); g.Err != nil {
+		return g.Err
+	}
+	return s.point(id)
+}
+
+var errNoGeneration = errors.New("there is no such generation")
 
 // stillMatches says whether redis would read a matching pair after a switch to
 // g and nothing else.
