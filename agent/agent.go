@@ -124,6 +124,7 @@ type Agent struct {
 	cas       []report.CA     // how the authorities did
 	quiet     []time.Time     // until when each of them wants to be left alone
 	rotations int             // certificates that every server proved, since the start
+	done      *sight          // before the last load that a server proved, until tidy; nil: all is tidy
 }
 
 // A memory is what the agent remembers of one server and the newest pair.

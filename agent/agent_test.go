@@ -49,6 +49,9 @@ func TestRotatesForWeeks(t *testing.T) {
 		if perIssue := float64(w.alarm.sets) / float64(w.ca.issued); perIssue > 2 {
 			t.Errorf("the loop woke %.1f times for each certificate", perIssue)
 		}
+		if disk, err := w.store.Load(); err != nil || len(disk.All) > 5 { // the current one, three to keep, and the one shown before
+			t.Errorf("%d pairs are on disk (%v)", len(disk.All), err)
+		}
 	})
 }
 

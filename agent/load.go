@@ -50,7 +50,7 @@ func (a *Agent) load(ctx context.Context, see sight, step plan.Step) error {
 		if a.allProven() {
 			a.rotations++
 		}
-		errs = append(errs, a.prune(see))
+		a.done = &see
 	}
 	return together(errs...)
 }
@@ -205,15 +205,23 @@ func (a *Agent) fail(ctx context.Context, i int, err error) {
 		slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, m.failed.Failed))
 }
 
-// prune removes old generations, but none that a server still shows.
-func (a *Agent) prune(see sight) error {
+// tidy removes old generations, but none that a server still showed before the
+// last load. It comes when the newest one has been proven and who asked for it
+// has been answered: nobody waits for it.
+func (a *Agent) tidy() {
+	if a.done == nil {
+		return
+	}
 	var keep []int
-	for _, g := range see.disk.All {
-		for _, shown := range see.served {
+	for _, g := range a.done.disk.All {
+		for _, shown := range a.done.served {
 			if g.Err == nil && shown != nil && g.Pair.Leaf().Equal(shown) {
 				keep = append(keep, g.ID)
 			}
 		}
 	}
-	return a.Store.Prune(keep...)
+	a.done = nil
+	if err := a.Store.Prune(keep...); err != nil {
+		a.last = &report.Failure{Text: err.Error(), At: now()}
+	}
 }

@@ -38,6 +38,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 	a.running = true
 	for {
 		step := a.settle(ctx)
+		a.tidy()
 		looked, calm := now(), time.After(breath)
 		if err := alarm.Set(step.At); err != nil {
 			return err
@@ -59,7 +60,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				a.Notify.Watchdog()
 				waiting = now().Sub(looked) < recheck
 			case r := <-a.requests:
-				r.done <- a.Once(ctx, r.force)
+				r.done <- a.once(ctx, r.force)
 				waiting = false
 			}
 		}
@@ -88,6 +89,11 @@ func (a *Agent) Renew(ctx context.Context, force bool) error {
 // Once does what Renew asks for, in the caller's goroutine. It must not run
 // beside Run.
 func (a *Agent) Once(ctx context.Context, force bool) error {
+	defer a.tidy()
+	return a.once(ctx, force)
+}
+
+func (a *Agent) once(ctx context.Context, force bool) error {
 	a.asked, a.pressed = force, force
 	defer func() { a.pressed = false }()
 	a.impatient()
