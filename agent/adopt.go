@@ -42,7 +42,7 @@ func (a *Agent) judge(ctx context.Context, see *sight) bool {
 	}
 	err := f.Err
 	if err == nil {
-		err = a.acceptable(*see, f.Pair)
+		err = a.acceptable(ctx, *see, f.Pair)
 	}
 	if err == nil {
 		a.bad = ""
@@ -61,13 +61,14 @@ func (a *Agent) judge(ctx context.Context, see *sight) bool {
 // acceptable returns why p, put there by another hand, is not loaded. The files
 // found at the very first start are taken in as they are: redis serves them
 // already, and they are how it is recognised when they have expired.
-func (a *Agent) acceptable(see sight, p *cert.Pair) error {
+func (a *Agent) acceptable(ctx context.Context, see sight, p *cert.Pair) error {
 	if see.newest == nil {
 		return nil
 	}
 	if ours := see.newest.Pair; !p.Leaf().NotBefore.After(ours.Leaf().NotBefore) && !p.Leaf().NotAfter.After(ours.Leaf().NotAfter) {
 		return fmt.Errorf("%s is not newer than %s, which the agent holds", report.Serial(p.Leaf()), report.Serial(ours.Leaf()))
 	}
+	a.learn(ctx, see, p.Leaf())
 	need := a.need(see, cert.Merge(p.CA, see.newest.Pair.CA, a.Roots))
 	need.KeyType = ""
 	return need.Check(p, see.now)

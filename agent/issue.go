@@ -62,7 +62,7 @@ func (a *Agent) issue(ctx context.Context, see sight, step plan.Step) error {
 // authority one certificate, not one per attempt.
 func (a *Agent) obtain(ctx context.Context, see sight, step plan.Step) (*candidate, error) {
 	if c := a.unsaved; c != nil {
-		a.learn(ctx, see)
+		a.learn(ctx, see, c.pair.Leaf())
 		if a.need(see, c.pair.CA).Check(c.pair, now()) == nil {
 			return c, nil
 		}
@@ -92,7 +92,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	if wait := a.quiet[i].Sub(see.now); wait > 0 && !a.asked {
 		return nil, &patience{fmt.Errorf("%s wants to be left alone until %s", a.cas[i].URL, report.Time(a.quiet[i])), wait}
 	}
-	issued, err := a.wait(ctx, a.Authorities[i], r, func() { a.learn(ctx, see) })
+	issued, err := a.wait(ctx, a.Authorities[i], r)
 	if err != nil {
 		a.cas[i].LastError = &report.Failure{Text: err.Error(), At: now()}
 		a.quiet[i] = now().Add(retryAfter(err))
@@ -101,6 +101,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	a.cas[i].LastSuccess, a.cas[i].LastError = now(), nil
 	p, err := cert.New(issued.Chain, issued.Key, a.bundle(issued.Roots, see))
 	if err == nil {
+		a.learn(ctx, see, p.Leaf())
 		err = a.need(see, cert.Merge(issued.Roots, a.Roots)).Check(p, now())
 	}
 	if err != nil {
@@ -119,11 +120,10 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	return &candidate{pair: p, origin: o}, nil
 }
 
-// wait lets an authority take its time, in which it does what is to be done
-// meanwhile, and goes on telling the watchdog that the loop is alive. An Issuer
-// bounds itself; one that does not is cut off, so that a loop that hangs is
-// still seen.
-func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request, meanwhile func()) (issued ca.Issued, err error) {
+// wait lets an authority take its time, and goes on telling the watchdog that
+// the loop is alive. An Issuer bounds itself; one that does not is cut off, so
+// that a loop that hangs is still seen.
+func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Issued, err error) {
 	ctx, cancel := context.WithTimeout(ctx, issueLimit)
 	defer cancel()
 	done := make(chan struct{})
@@ -133,7 +133,6 @@ func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request, meanwhile func
 	}()
 	ticks, stop := a.Notify.WatchdogTicks()
 	defer stop()
-	meanwhile()
 	for {
 		select {
 		case <-done:
@@ -158,10 +157,10 @@ func (a *Agent) save(c *candidate) error {
 }
 
 // learn asks the servers whether they present the pair as a client, because
-// then the gate must insist on clientAuth. What could not be learned stays as
-// it was.
-func (a *Agent) learn(ctx context.Context, see sight) {
-	if a.Client != Auto {
+// then the gate must insist on clientAuth; but only when leaf is without, else
+// the answer changes nothing. What could not be learned stays as it was.
+func (a *Agent) learn(ctx context.Context, see sight, leaf *x509.Certificate) {
+	if a.Client != Auto || cert.CanAuthenticateClients(leaf) {
 		return
 	}
 	trust, client, known := a.trust(see), false, false

@@ -46,7 +46,6 @@ func (a *Agent) look(ctx context.Context, known []*x509.Certificate) sight {
 			see.newest = g
 		}
 	}
-	see.foreign = a.judge(ctx, &see)
 	trust := a.trust(see)
 	if see.newest != nil {
 		a.attend(see.newest.Pair.Fingerprint().String())
@@ -64,6 +63,7 @@ func (a *Agent) look(ctx context.Context, known []*x509.Certificate) sight {
 		a.Notify.Watchdog()
 	}
 	see.after = slices.Clone(see.served)
+	see.foreign = a.judge(ctx, &see)
 	see.recheck, see.clock = a.clock(see)
 	return see
 }
