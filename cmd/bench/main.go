@@ -42,7 +42,7 @@ func main() {
 	flag.StringVar(&o.step, "step", "step", "step command to compare with; none there: no comparison")
 	flag.StringVar(&o.dir, "dir", "/var/tmp", "make the temporary directory here: a disk, where nobody else makes and removes files")
 	flag.StringVar(&o.only, "only", "", "measure one thing and write no page: "+strings.Join(measurementNames(), ", "))
-	flag.IntVar(&o.rounds, "rounds", 150, "rotations to compare with their parts")
+	flag.IntVar(&o.rounds, "rounds", 300, "rotations to compare with their parts")
 	flag.IntVar(&o.rotations, "rotations", 1000, "rotations under load")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch idle agents")
 	flag.BoolVar(&empty, "empty", false, "wait for a signal and do nothing (the bench starts itself so, to see what an empty program does)")
@@ -111,23 +111,10 @@ func measurementNames() []string {
 }
 
 // runOnce is one run. Its error names every figure that was missed.
-func runOnce(ctx context.Context, o options) (err error) {
-	b, err := newBench(ctx, o)
-	defer func() { b.close(err) }()
+func runOnce(ctx context.Context, o options) error {
+	r, err := measure(ctx, o)
 	if err != nil {
 		return err
-	}
-	var r results
-	if r.machine, err = describeMachine(ctx, o); err != nil {
-		return err
-	}
-	for _, m := range measurements {
-		if o.only != "" && o.only != m.name {
-			continue
-		}
-		if err := m.do(ctx, b, &r); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
-		}
 	}
 	if o.only != "" {
 		fmt.Printf("%+v\n", r)
@@ -136,7 +123,7 @@ func runOnce(ctx context.Context, o options) (err error) {
 	page := r.page()
 	if o.out == "" {
 		fmt.Print(page)
-	} else if err := os.WriteFile(o.out, []byte(page), 0o644); err != nil {
+	} else if err := replacePage(o.out, page); err != nil {
 		return err
 	}
 	var missed []error
@@ -147,4 +134,24 @@ func runOnce(ctx context.Context, o options) (err error) {
 		}
 	}
 	return errors.Join(missed...)
+}
+
+func measure(ctx context.Context, o options) (r results, err error) {
+	if r.machine, err = describeMachine(ctx, o); err != nil {
+		return r, err
+	}
+	b, err := newBench(ctx, o)
+	defer func() { b.close(err) }()
+	if err != nil {
+		return r, err
+	}
+	for _, m := range measurements {
+		if o.only != "" && o.only != m.name {
+			continue
+		}
+		if err = m.do(ctx, b, &r); err != nil {
+			return r, fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return r, nil
 }

@@ -112,8 +112,3 @@ func run(cmd *exec.Cmd) (string, error) {
 	}
 	return string(out), err
 }
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
-}

@@ -104,6 +104,9 @@ func (b *bench) startCA(ctx context.Context) error {
 
 // close ends what runs and removes the directory; after a failure it stays.
 func (b *bench) close(failed error) {
+	if b == nil {
+		return
+	}
 	for _, h := range b.hosts {
 		h.close()
 	}

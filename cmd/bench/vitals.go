@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -58,6 +60,9 @@ func readWakeups(pid int) (int64, error) {
 	var sum int64
 	for _, task := range tasks {
 		status, err := os.ReadFile(task)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // the thread has just ended
+		}
 		if err != nil {
 			return 0, err
 		}
