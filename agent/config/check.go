@@ -32,6 +32,7 @@ func checkFiles(c *Config, d *document) {
 	if c.Roots.File != "" {
 		checkReadable(d, "roots.file", c.Roots.File)
 	}
+	checkNotify(c, d)
 }
 
 func checkACME(a *ACME, field string, d *document) {

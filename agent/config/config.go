@@ -21,7 +21,7 @@ type Config struct {
 	Instance  string
 	Directory string   // absolute
 	Control   string   // absolute path of a unix socket
-	Issuers   []Issuer // at least one; the next is asked when the one before fails
+	Issuers   []Issuer // the next is asked when the one before fails; none with MonitorOnly
 	Names     []string // DNS names in lower case, IP addresses in canonical form
 	Key       Key
 	Servers   []Server
@@ -32,6 +32,12 @@ type Config struct {
 	Keep      int
 	Jitter    float64 // a fraction of the lifetime: 0.05 is 5%
 	ClockWait time.Duration
+
+	MonitorOnly bool // issuer: none: another hand renews
+	Monitor     Monitor
+	Metrics     Metrics
+	Notify      []Notify
+	Heartbeat   *Heartbeat // nil: none
 }
 
 // Key says what private key a new certificate gets.
@@ -160,6 +166,7 @@ func defaults(path string) *Config {
 		Keep:      3,
 		Jitter:    0.05,
 		ClockWait: 2 * time.Minute,
+		Monitor:   defaultMonitor(),
 	}
 }
 

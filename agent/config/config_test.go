@@ -73,6 +73,7 @@ func TestMinimalFileHasEveryDefault(t *testing.T) {
 		Files: Files{UID: -1, GID: 105, Mode: 0o640},
 		Roots: Roots{Policy: "merge"},
 		Keep:  3, Jitter: 0.05, ClockWait: 2 * time.Minute,
+		Monitor: Monitor{Warn: Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, Crit: Margin{Share: 0.1, Time: 7 * 24 * time.Hour}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -114,6 +115,16 @@ usages: [server, client]
 keep: 1
 jitter: 25%
 clock_wait: 0s
+monitor: {files: [/a/app.crt], warn: 14d, crit: "5%, 36h"}
+metrics: {listen: ":9742", textfile: /a/x.prom}
+notify:
+  - webhook: {url: http://127.0.0.1/x, token_file: /etc/token, roots_file: /a/roots.pem}
+  - slack: {url_file: credential:notify-slack}
+    after: 0s
+    repeat: 0s
+  - pagerduty: {key_file: /etc/key}
+  - command: [/bin/tell, ops]
+heartbeat: {url: https://hc.internal/1, every: 1m}
 `
 	got := mustParse(t, "config.yaml", text)
 	want := &Config{
@@ -139,6 +150,16 @@ clock_wait: 0s
 		Roots:  Roots{File: "/a/roots.pem", Policy: "exact"},
 		Usages: []string{"server", "client"},
 		Keep:   1, Jitter: 0.25, ClockWait: 0,
+
+		Monitor: Monitor{Files: []string{"/a/app.crt"}, Warn: Margin{Time: 14 * 24 * time.Hour}, Crit: Margin{Share: 0.05, Time: 36 * time.Hour}},
+		Metrics: Metrics{Listen: ":9742", Textfile: "/a/x.prom"},
+		Notify: []Notify{
+			{Webhook: &Webhook{URL: "http://127.0.0.1/x", TokenFile: Secret{file: "/etc/token", key: "token_file"}, RootsFile: "/a/roots.pem"}, After: time.Minute, Repeat: 24 * time.Hour},
+			{Slack: &Webhook{URLFile: Secret{credential: "notify-slack", key: "url_file"}}},
+			{PagerDuty: &PagerDuty{KeyFile: Secret{file: "/etc/key", key: "key_file"}, URL: "https://events.pagerduty.com/v2/enqueue"}, After: time.Minute, Repeat: 24 * time.Hour},
+			{Command: []string{"/bin/tell", "ops"}, After: time.Minute, Repeat: 24 * time.Hour},
+		},
+		Heartbeat: &Heartbeat{URL: "https://hc.internal/1", Every: time.Minute},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Issuers[0].Step, want, want.Issuers[0].Step)

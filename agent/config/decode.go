@@ -20,7 +20,7 @@ func (d *document) decode(c *Config, root *ast.MappingNode, a accounts) {
 		"instance":   d.text(&c.Instance),
 		"directory":  d.text(&c.Directory),
 		"control":    d.text(&c.Control),
-		"issuer":     d.issuers(&c.Issuers),
+		"issuer":     d.nobody(&c.MonitorOnly, d.issuers(&c.Issuers)),
 		"names":      d.list(&c.Names, normalName),
 		"key":        d.section(keys{"type": d.text(&c.Key.Type), "reuse": into(d, &c.Key.Reuse, parseBool)}),
 		"servers":    d.servers(&c.Servers),
@@ -31,6 +31,10 @@ func (d *document) decode(c *Config, root *ast.MappingNode, a accounts) {
 		"keep":       into(d, &c.Keep, parseInt),
 		"jitter":     into(d, &c.Jitter, parsePercent),
 		"clock_wait": into(d, &c.ClockWait, parseDuration),
+		"monitor":    d.monitor(&c.Monitor),
+		"metrics":    d.metrics(&c.Metrics),
+		"notify":     d.notify(&c.Notify),
+		"heartbeat":  d.heartbeat(&c.Heartbeat),
 	})
 }
 

@@ -64,7 +64,7 @@
 //	control (default: /run/redis-cert-agent/INSTANCE/control.sock)
 //	  the unix socket on which the running agent answers status and renew.
 //	issuer (required)
-//	  a mapping with one kind of CA, step or acme; or a list of such mappings, of which the second is asked when the first fails.
+//	  a mapping with one kind of CA, step or acme; or a list of such mappings, of which the second is asked when the first fails; or none, where another hand renews the pair at paths and the agent only watches, loads and proves it.
 //	issuer.step.url (required)
 //	  the URL of the step-ca.
 //	issuer.step.fingerprint (required)
@@ -171,4 +171,46 @@
 //	  spreads renewals over this share of the lifetime, 0% to 25%; a host always gets the same share.
 //	clock_wait (default: 2m)
 //	  how long after boot a clock that is not synchronised yet holds back renewals.
+//	monitor.files (default: none)
+//	  PEM files with certificates of others to watch as well, as those of mTLS clients.
+//	monitor.warn (default: "25%,21d")
+//	  how long before its end a certificate is a warning: a share of the lifetime, a time, or both, of which the lesser counts.
+//	monitor.crit (default: "10%,7d")
+//	  the same for a critical one.
+//	metrics.listen (default: none; the control socket has them at /metrics)
+//	  the address at which Prometheus gets the metrics over HTTP; whoever reaches it can read them.
+//	metrics.textfile (default: none)
+//	  the file for node_exporter's textfile collector, written anew when something changes and every five minutes.
+//	notify[].webhook.url (default: none; either this or url_file is needed)
+//	  a URL that takes troubles and their end as JSON by POST.
+//	notify[].webhook.url_file (default: none; either this or url is needed)
+//	  the same where the URL is a secret, as a file or credential:NAME.
+//	notify[].webhook.token_file (default: none)
+//	  a token that is sent as Authorization: Bearer, as a file or credential:NAME.
+//	notify[].webhook.roots_file (default: the roots of the system)
+//	  the root certificates, in PEM, that the service is verified by.
+//	notify[].slack.url (default: none; either this or url_file is needed)
+//	  an incoming webhook of Slack or of what takes the same: Mattermost, Rocket.Chat, Zulip.
+//	notify[].slack.url_file (default: none; either this or url is needed)
+//	  the same where the URL is a secret, which Slack's is.
+//	notify[].slack.token_file (default: none)
+//	  a token that is sent as Authorization: Bearer, as a file or credential:NAME.
+//	notify[].slack.roots_file (default: the roots of the system)
+//	  the root certificates, in PEM, that the service is verified by.
+//	notify[].pagerduty.key_file (required)
+//	  the routing key of an integration with Events API v2, as a file or credential:NAME.
+//	notify[].pagerduty.url (default: https://events.pagerduty.com/v2/enqueue)
+//	  where the events go.
+//	notify[].command (default: none)
+//	  a program, by its absolute path, and its arguments; run without a shell, with the JSON of webhook on its standard input.
+//	notify[].after (default: 1m)
+//	  how long a trouble must last before it is told.
+//	notify[].repeat (default: 24h)
+//	  how often a trouble that lasts is told again; 0s for once.
+//	heartbeat.url (default: none; either this or url_file is needed)
+//	  a URL that is fetched after every healthy round, so that who waits for it notices a dead host.
+//	heartbeat.url_file (default: none; either this or url is needed)
+//	  the same where the URL is a secret.
+//	heartbeat.every (default: 5m)
+//	  how often the agent looks and, when all is well, fetches the URL.
 package config

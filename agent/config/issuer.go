@@ -82,6 +82,22 @@ func (d *document) issuers(dst *[]Issuer) decoder {
 	}
 }
 
+// nobody decodes issuer: none, and leaves the rest to issuers.
+func (d *document) nobody(dst *bool, issuers decoder) decoder {
+	return func(field string, n ast.Node) {
+		text, ok := scalar(n)
+		if !ok {
+			issuers(field, n)
+			return
+		}
+		d.texts[field] = text
+		*dst = text == "none"
+		if !*dst {
+			d.fault(field, "%s is no certificate authority; write step: or acme: under it, or none where another hand renews", quote(text))
+		}
+	}
+}
+
 // issuer decodes the mapping that has one key, the kind of the issuer.
 func (d *document) issuer(dst *Issuer) decoder {
 	return d.section(keys{

@@ -34,6 +34,10 @@ func yamlKey(field string) string {
 		return "tls-alpn-01"
 	case "DNS01":
 		return "dns-01"
+	case "MonitorOnly": // issuer: none
+		return ""
+	case "PagerDuty":
+		return "pagerduty"
 	}
 	words := regexp.MustCompile(`(URL|CA$|ACME|EAB|ID|TSIG|TTL|[A-Z][a-z]+)`).FindAllString(field, -1)
 	return strings.ToLower(strings.Join(words, "_"))
@@ -42,7 +46,7 @@ func yamlKey(field string) string {
 // leaves lists the paths of all keys of a configuration struct.
 func leaves(prefix string, t reflect.Type) []string {
 	switch {
-	case t == reflect.TypeFor[Secret]():
+	case t == reflect.TypeFor[Secret](), t == reflect.TypeFor[Margin]():
 		return []string{prefix}
 	case t.Kind() == reflect.Pointer:
 		return leaves(prefix, t.Elem())
@@ -92,8 +96,11 @@ func TestReferenceDecodes(t *testing.T) {
 	// What a file means that has what goes together with the key, but not it.
 	without := func(key string) *Config {
 		text := fileWith("servers[].address", "")
-		if strings.HasPrefix(key, "issuer.acme.") {
+		switch {
+		case strings.HasPrefix(key, "issuer.acme."):
 			text = acmeWith(key, "")
+		case strings.HasPrefix(key, "notify"), strings.HasPrefix(key, "heartbeat"):
+			text = notifyWith(key, "")
 		}
 		c, _ := parse("config.yaml", []byte(text), systemAccounts{})
 		return c
@@ -164,9 +171,49 @@ func acmeWith(key, value string) string {
 	return acme(lines)
 }
 
+// notifyWith is the minimal file with one more key of notify or heartbeat,
+// unless it is without a value, and with what must go together with it.
+func notifyWith(key, value string) string {
+	path := strings.Split(strings.ReplaceAll(key, "[]", ""), ".")
+	last := path[len(path)-1]
+	inner := map[string]string{}
+	switch {
+	case path[1] == "pagerduty":
+		inner["key_file"] = "/k"
+	case last != "url" && last != "url_file" && last != "command":
+		inner["url"] = "https://example.com"
+	}
+	if value != "" {
+		inner[last] = value
+	}
+	top := path[0] == "heartbeat"
+	var outer string
+	if !top && len(path) == 2 { // after, repeat, command
+		for k, v := range inner {
+			if k != "url" {
+				outer += k + ": " + v + ", "
+			}
+		}
+		if last != "command" {
+			outer += "slack: {url: 'https://example.com'}"
+		}
+		return Minimal + "notify: [{" + outer + "}]\n"
+	}
+	for k, v := range inner {
+		outer += k + ": " + v + ", "
+	}
+	if top {
+		return Minimal + "heartbeat: {" + outer + "}\n"
+	}
+	return Minimal + "notify: [{" + path[1] + ": {" + outer + "}}]\n"
+}
+
 // fileWith is the minimal file with one more key, and with what must go
 // together with it.
 func fileWith(key, value string) string {
+	if strings.HasPrefix(key, "notify") || strings.HasPrefix(key, "heartbeat") {
+		return notifyWith(key, value)
+	}
 	if strings.HasPrefix(key, "issuer.acme.") {
 		return acmeWith(key, value)
 	}

@@ -52,6 +52,9 @@ func validate(c *Config, d *document) {
 	if c.ClockWait < 0 {
 		d.fault("clock_wait", "%s is negative; write 0s or more", c.ClockWait)
 	}
+	validateMonitor(c.Monitor, d)
+	validateMetrics(c.Metrics, d)
+	validateNotify(c, d)
 }
 
 func validateNames(names []string, d *document) {

@@ -9,6 +9,10 @@ import (
 )
 
 func validateIssuers(c *Config, d *document) {
+	if c.MonitorOnly {
+		validateMonitorOnly(c, d)
+		return
+	}
 	if len(c.Issuers) == 0 {
 		d.fault("issuer", "no certificate authority is given; write step: or acme: under it")
 	}
@@ -26,6 +30,17 @@ func validateIssuers(c *Config, d *document) {
 		case issuer.Step != nil && issuer.ACME != nil:
 			d.fault(field, "step and acme are in one mapping, which tells no order; write them as a list, the one to ask first at its head, like [{step: {…}}, {acme: {…}}]")
 		}
+	}
+}
+
+// validateMonitorOnly wants to know where the pair is that another hand renews,
+// and nothing of what only an authority could heed.
+func validateMonitorOnly(c *Config, d *document) {
+	if len(c.Issuers) > 0 {
+		d.fault("issuer", "none and an authority exclude each other; keep one of them")
+	}
+	if c.Paths.Cert == "" && c.Paths.Key == "" {
+		d.fault("paths.cert", "missing; without an issuer the agent watches the files that another hand renews: write the tls-cert-file of redis.conf, and its tls-key-file as paths.key")
 	}
 }
 
