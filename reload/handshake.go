@@ -158,8 +158,9 @@ func (g *greeting) clientFault(err error) error {
 	if why == "" {
 		why = "it closed the connection" // the alert can be lost to a reset
 	}
+	cause := errors.Join(ErrClientCertificate, err)
 	if g.presented == nil {
-		return newFault(ErrDenied, ErrClientCertificate, "redis asks for a client certificate and there is none to present that is valid now and good for clients (%s): set client_cert and client_key of this server, have the CA issue for clientAuth, or set control: unix:/path", why)
+		return newFault(ErrDenied, cause, "redis asks for a client certificate and there is none to present that is valid now and good for clients (%s): set client_cert and client_key of this server, have the CA issue for clientAuth, or set control: unix:/path", why)
 	}
-	return newFault(ErrDenied, ErrClientCertificate, "redis asks for a client certificate and did not take %s (%s): it must chain to the tls-ca-cert-file that redis has loaded; set client_cert and client_key of this server, or control: unix:/path", describe(g.presented), why)
+	return newFault(ErrDenied, cause, "redis asks for a client certificate and did not take %s (%s): it must chain to the tls-ca-cert-file that redis has loaded; set client_cert and client_key of this server, or control: unix:/path", describe(g.presented), why)
 }

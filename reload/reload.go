@@ -4,9 +4,9 @@
 // Three promises hold for every call:
 //
 //   - Nothing is sent to a peer that was not recognised: no password, and no
-//     command. Over TLS the peer is recognised by its certificate, before the
-//     handshake ends; on a unix socket it is on this host by nature; a plain
-//     connection is for loopback only.
+//     command but the PING of Visit. Over TLS the peer is recognised by its
+//     certificate, before the handshake ends; on a unix socket it is on this
+//     host by nature; a plain connection is for loopback only.
 //   - An answer of OK is never taken for a proof. Redis says OK to an RSA
 //     certificate with an EC key and fails every handshake after it, and 7.0.0
 //     says OK without opening the files. Only a fresh handshake that shows the
