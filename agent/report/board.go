@@ -7,8 +7,9 @@ import (
 
 // Board holds the last Status. Its methods may be called from any goroutine.
 type Board struct {
-	mu   sync.Mutex
-	last Status
+	mu       sync.Mutex
+	last     Status
+	watchers []chan struct{}
 }
 
 // Set puts a status on the board. What its pointers and slices hold must not
@@ -17,6 +18,22 @@ func (b *Board) Set(s Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last = s
+	for _, w := range b.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it has not looked since the last one
+		}
+	}
+}
+
+// Watch returns a channel that gets a signal when the status changes: one for
+// all changes that come before it is received. It is for the life of the board.
+func (b *Board) Watch() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := make(chan struct{}, 1)
+	b.watchers = append(b.watchers, w)
+	return w
 }
 
 // Get returns the last status with Now as it is now, so that its ages and what

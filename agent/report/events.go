@@ -34,6 +34,9 @@ var (
 	ClockHeld        = Event{"clock-held", "c42eb1fe0745474e9557603d5802288e", slog.LevelWarn}
 	ConfigReloaded   = Event{"configuration-reloaded", "8d5e615319104ff7bdb85b135ac5b921", slog.LevelInfo}
 	ConfigRefused    = Event{"configuration-refused", "485f4cec8d3841e9903b7d79df3940ee", slog.LevelError}
+	Expiring         = Event{"expiring", "a36c7ee42002441a96387f91b2e30b98", slog.LevelWarn}
+	Notified         = Event{"notified", "ffde48965378491ba4cb3852c99806cf", slog.LevelInfo}
+	NotifyFailed     = Event{"notify-failed", "ca8e732cb1424b07b315da6f0cf4805e", slog.LevelWarn}
 	RenewalRequested = Event{"renewal-requested", "efb10e35fdd3484980282ccbb51d4bc9", slog.LevelInfo}
 )
 
@@ -42,7 +45,7 @@ func Events() []Event {
 	return []Event{
 		Started, Stopped, WaitingForFirst, Issued, IssueFailed, GateRefused, Loaded, ReloadFailed, ServerDown, RolledBack,
 		Adopted, ForeignBad, ExpiredRecovery, VerificationSkip, ClockHeld, ConfigReloaded, ConfigRefused,
-		RenewalRequested,
+		RenewalRequested, Expiring, Notified, NotifyFailed,
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	KeyNext      = "next"    // a time
 	KeyDuration  = "duration"
 	KeyError     = "error"
+	KeyTarget    = "target" // who was told
 )
 
 // Levels between those of package slog, for the priorities of the journal

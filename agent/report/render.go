@@ -21,6 +21,8 @@ func (s Status) WriteText(w io.Writer, color bool) error {
 	s.writePair(p)
 	s.writeCA(p)
 	s.writeServers(p)
+	s.writeWatched(p)
+	s.writeProblems(p)
 	p.row("next", s.next())
 	if s.LastError != nil {
 		p.row("last error", fmt.Sprintf("%s (%s)", oneLine(s.LastError.Text), ago(s.Now, s.LastError.At)))
@@ -81,6 +83,9 @@ func (s Status) validity(p *page, c *Pair) string {
 }
 
 func (s Status) writeCA(p *page) {
+	if s.MonitorOnly {
+		p.row("authority", "none: another hand renews the pair")
+	}
 	label := "authority"
 	for _, ca := range s.CAs {
 		p.row(label, fmt.Sprintf("%s (%s)", ca.URL, ca.Kind))
@@ -121,6 +126,46 @@ func (s Status) writeServers(p *page) {
 			p.row("", "  "+oneLine(srv.Error))
 		}
 		label = ""
+	}
+}
+
+// writeWatched writes what can expire beside the pair itself, each once.
+func (s Status) writeWatched(p *page) {
+	label := "watched"
+	seen := map[string]bool{}
+	for _, c := range s.Certificates {
+		id := c.Serial + c.Issuer + c.Path
+		if c.Role == Leaf || seen[id] {
+			continue
+		}
+		seen[id] = true
+		text := fmt.Sprintf("%-12s  ", c.Role)
+		if c.Path != "" {
+			text += c.Path + ": "
+		}
+		level := c.level(s.Now)
+		switch left := c.NotAfter.Sub(s.Now); {
+		case c.Error != "":
+			text += p.paint(oneLine(c.Error), false, true)
+		case left <= 0:
+			text += c.Subject + ", " + p.paint("expired "+span(-left)+" ago", false, false)
+		case level != "":
+			text += c.Subject + ", " + p.paint(span(left)+" left", false, level == Warning)
+		default:
+			text += c.Subject + ", " + span(left) + " left"
+		}
+		p.row(label, text)
+		label = ""
+	}
+}
+
+// writeProblems writes what has no line of its own.
+func (s Status) writeProblems(p *page) {
+	for _, x := range s.Problems() {
+		switch x.Kind {
+		case DiskUnreadable, FilesBad, ClockWrong, CertExpiring:
+			p.row(string(x.Severity), p.paint(x.Text, false, x.Severity == Warning))
+		}
 	}
 }
 

@@ -21,12 +21,21 @@ type Status struct {
 	Pair    *Pair `json:"pair"`              // what a server that starts now loads; null when there is none
 	Pending *Pair `json:"pending,omitempty"` // a newer one that no server is proven to serve yet
 
-	CAs       []CA     `json:"cas"` // in the order in which they are asked
-	Servers   []Server `json:"servers"`
-	Next      Next     `json:"next"`
-	LastError *Failure `json:"last_error,omitempty"` // until what failed has succeeded
-	Rotations int      `json:"rotations"`            // since the start of the agent
-	Degraded  bool     `json:"degraded"`             // something needs a person, or soon will
+	CAs       []CA      `json:"cas"` // in the order in which they are asked
+	Servers   []Server  `json:"servers"`
+	Next      Next      `json:"next"`
+	Due       time.Time `json:"renewal_due,omitzero"` // of the pair; missing where another hand renews
+	LastError *Failure  `json:"last_error,omitempty"` // until what failed has succeeded
+	Rotations int       `json:"rotations"`            // since the start of the agent
+	Degraded  bool      `json:"degraded"`             // something needs a person, or soon will
+
+	MonitorOnly  bool          `json:"monitor_only"` // another hand renews
+	Looked       time.Time     `json:"looked,omitzero"`
+	Certificates []Certificate `json:"certificates,omitempty"` // everything that can expire
+	IssueError   *Failure      `json:"issue_error,omitempty"`  // of the last attempt at a certificate, when that failed
+	FilesError   string        `json:"files_error,omitempty"`  // what is wrong with the pair that another hand put there
+	DiskError    string        `json:"disk_error,omitempty"`   // why the disk cannot be read
+	Clock        string        `json:"clock,omitempty"`        // why the clock is not believed
 }
 
 // Pair is a certificate on disk.
@@ -67,7 +76,14 @@ type CA struct {
 	Kind        string    `json:"kind"` // step
 	URL         string    `json:"url"`
 	LastSuccess time.Time `json:"last_success,omitzero"`
+	LastFailure time.Time `json:"last_failure,omitzero"`
 	LastError   *Failure  `json:"last_error,omitempty"` // of the last request, when that failed
+
+	// Counts since the start of the agent. A certificate that the gate refused
+	// is no success.
+	Succeeded int `json:"succeeded"`
+	Failed    int `json:"failed"`
+	Refused   int `json:"refused"`
 }
 
 // ServerState is what the last handshake with a server told.
@@ -115,7 +131,7 @@ func (s Status) Verdict() string {
 		return "no certificate"
 	case !s.Now.Before(s.Pair.NotAfter):
 		return "expired"
-	case s.Degraded:
+	case s.Degraded, len(s.Problems()) > 0:
 		return "degraded"
 	}
 	return "ok"
