@@ -13,6 +13,7 @@
 //	Dir/generations/000007/ca.crt       what tls-ca-cert-file gets; absent when there is none
 //	Dir/generations/000007/origin.json  who made it, when, and digests of the above; no secrets
 //	Dir/found/                          what others had written and the agent took away
+//	Dir/seen                            fingerprints of leaves that another hand renewed
 //	Dir/lock                            held by the one process that may change any of this
 //
 // redis.conf names Dir/current/redis.crt and its two neighbours, or plain paths
@@ -65,6 +66,13 @@
 // A plain path that cannot be replaced, because it is a mount of its own or
 // because its directory cannot be written, is an error before anything has
 // changed. The agent never writes into a file that redis reads.
+//
+// # Another hand's files
+//
+// Where another hand renews the pair ([Options.Theirs]) there is no generation
+// and no link: the store reads the files where they are, whatever links lead
+// there, and tells a whole pair from what a write in progress leaves. Nothing
+// here can be promised of a crash: how the files change is that hand's affair.
 //
 // # What cannot be promised
 //

@@ -25,6 +25,9 @@ import (
 func (s *Store) Load() (State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.theirs != nil {
+		return s.lookAt(), nil
+	}
 	v, err := s.look()
 	if err != nil {
 		return State{}, fmt.Errorf("load: %w", err)

@@ -33,6 +33,10 @@ type Options struct {
 	GID   int         // group of files and directories; -1: left to the system
 	Mode  fs.FileMode // of the files; 0 means 0640; others never get access
 	Keep  int         // how many previous generations Prune leaves
+
+	// Theirs says that another hand renews the files of Paths: the store shows
+	// and watches them and changes none. See theirs.go.
+	Theirs bool
 }
 
 // Adopted is the Method of a pair that another hand made.
@@ -57,6 +61,10 @@ type Generation struct {
 	Origin Origin           // zero when origin.json cannot be read
 	Leaf   cert.Fingerprint // of the leaf it was made with, also when its files were damaged since; zero when origin.json cannot be read
 	Err    error            // why it is no candidate: unreadable, mismatched, or changed since it was made
+
+	// Of another hand's files only (Options.Theirs), where ID is 0.
+	KeyErr error     // why the key could not be read, and what to do; Pair.Key is nil then
+	Since  time.Time // when they were first seen as they are now
 
 	dir    string
 	text   texts    // the files' content
@@ -106,6 +114,7 @@ type Store struct {
 	mode     fs.FileMode
 	keep     int
 	lockFile *os.File
+	theirs   *theirs // nil: the files are the agent's own; else paths is empty
 
 	mu    sync.Mutex          // one change at a time
 	whole map[int]*Generation // those without a fault, as they were read last
@@ -130,6 +139,9 @@ func Open(o Options) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
+	if s.theirs != nil {
+		s.recall()
+	}
 	return s, nil
 }
 
@@ -140,7 +152,8 @@ func Read(o Options) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if s.real, err = filepath.EvalSymlinks(s.dir); err != nil {
+	s.real, err = filepath.EvalSymlinks(s.dir)
+	if err != nil && !(s.theirs != nil && errors.Is(err, fs.ErrNotExist)) {
 		return State{}, explain("read", err)
 	}
 	return s.Load()
@@ -165,10 +178,21 @@ func newStore(o Options) (*Store, error) {
 		return nil, fmt.Errorf("directory %q: write an absolute path", o.Dir)
 	}
 	s.dir = filepath.Clean(o.Dir)
-	return s, s.cleanPaths()
+	if err := s.cleanPaths(o.Theirs); err != nil {
+		return nil, err
+	}
+	if o.Theirs {
+		if s.paths[certRole] == "" {
+			return nil, errors.New("paths: name the certificate and the key that another hand renews")
+		}
+		s.theirs, s.paths = &theirs{paths: s.paths}, [3]string{}
+	}
+	return s, nil
 }
 
-func (s *Store) cleanPaths() error {
+// cleanPaths checks the plain paths. One file for all, as other programs want
+// it, is good where it is only read.
+func (s *Store) cleanPaths(theirs bool) error {
 	if (s.paths[certRole] == "") != (s.paths[keyRole] == "") {
 		return errors.New("paths: cert and key go together: name both, or neither")
 	}
@@ -181,7 +205,7 @@ func (s *Store) cleanPaths() error {
 			return fmt.Errorf("path %q: write an absolute path", p)
 		}
 		p = filepath.Clean(p)
-		if seen[p] {
+		if seen[p] && !theirs {
 			return fmt.Errorf("path %s stands for two files: give certificate, key and CA a file each, in redis.conf too", p)
 		}
 		seen[p] = true
@@ -193,6 +217,9 @@ func (s *Store) cleanPaths() error {
 // CertPath returns the path of the certificate for redis.conf: the plain path
 // where there is one, else the one through `current`.
 func (s *Store) CertPath() string {
+	if s.theirs != nil {
+		return s.theirs.paths[certRole]
+	}
 	if s.paths[certRole] != "" {
 		return s.paths[certRole]
 	}
@@ -205,8 +232,17 @@ func (s *Store) Serves(path string) bool {
 	if !filepath.IsAbs(path) {
 		return false
 	}
+	if s.theirs != nil {
+		return s.theirs.serves(path)
+	}
 	t, err := s.follow(filepath.Clean(path), fileNames[certRole])
 	return err == nil && t.linked
+}
+
+// Equal says whether redis would make the same of both: they hold the same chain
+// and the same CA certificates.
+func (g *Generation) Equal(o *Generation) bool {
+	return g == o || g.Pair != nil && o.Pair != nil && equal(g.Pair, o.Pair)
 }
 
 func (s *Store) current() string         { return filepath.Join(s.dir, "current") }

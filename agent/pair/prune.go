@@ -12,9 +12,13 @@ import (
 // number is not given twice), those named in keep, and the newest Options.Keep
 // of the rest. Damaged ones do not count among these and go; what
 // another hand wrote into one of them, and is nowhere else, goes to Dir/found.
+// In a store of another hand's files it does nothing.
 func (s *Store) Prune(keep ...int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.theirs != nil {
+		return nil // of an earlier time; nothing takes their place
+	}
 	all, err := s.generations()
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)

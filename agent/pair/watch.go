@@ -146,7 +146,7 @@ func (w *watcher) drop(want map[string]bool) {
 // above: they say when a whole branch is moved, and not everyone may read them.
 func (s *Store) ways() (dirs, names map[string]bool) {
 	dirs, names = map[string]bool{}, map[string]bool{}
-	walk := func(path, name string) {
+	walk := func(path, name string, must bool) {
 		t, err := s.follow(path, name)
 		for _, step := range t.steps {
 			names[step] = true
@@ -155,13 +155,21 @@ func (s *Store) ways() (dirs, names map[string]bool) {
 			}
 		}
 		for _, dir := range t.need {
-			dirs[dir] = dirs[dir] || err == nil
+			dirs[dir] = dirs[dir] || err == nil && (must || readable(dir))
 		}
 	}
+	if s.theirs != nil {
+		for r, path := range s.theirs.paths {
+			if path != "" {
+				walk(path, "", role(r) == certRole) // no key changes without its certificate
+			}
+		}
+		return dirs, names
+	}
 	for r, name := range fileNames {
-		walk(filepath.Join(s.dir, "current", name), "")
+		walk(filepath.Join(s.dir, "current", name), "", true)
 		if s.paths[r] != "" {
-			walk(s.paths[r], name)
+			walk(s.paths[r], name, true)
 		}
 	}
 	return dirs, names
