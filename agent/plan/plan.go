@@ -28,6 +28,9 @@ type Facts struct {
 	Unsaved bool     // one was issued that the disk did not take
 
 	Suggest time.Time // when to ask the authority for its renewal window; zero means never
+
+	MonitorOnly bool      // another hand renews Newest: nothing is issued
+	Settle      time.Time // until when that hand may not have finished with its files; zero: it has
 }
 
 // A Pair is what the plan needs to know of a certificate chain on disk.
@@ -103,6 +106,9 @@ type Step struct {
 
 // Next returns the step to take at the time now.
 func Next(now time.Time, f Facts, p Policy) Step {
+	if f.MonitorOnly {
+		return monitor(now, f)
+	}
 	var again time.Time // when to look again for another reason than the certificate's
 	if f.Foreign {
 		again = f.Adopt.retry(now, f.Newest, loading)

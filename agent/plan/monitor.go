@@ -1,0 +1,43 @@
+package plan
+
+import "time"
+
+// look again this often while another hand's files are of no use: some changes
+// cause no hint, a mount or the rights of a directory above.
+const recheck = time.Minute
+
+// monitor is Next for a pair that another hand renews. Nothing is ever issued:
+// a good pair is loaded where it is not shown, and all else is waited for.
+func monitor(now time.Time, f Facts) Step {
+	const theirs = "another hand renews this pair"
+	switch {
+	case now.Before(f.Settle):
+		return Step{Why: "another hand may not have finished", At: f.Settle}
+	case f.Newest == nil, f.Newest.Unfit != "":
+		at := now.Add(recheck)
+		if f.Newest != nil {
+			at = sooner(f.Newest.turn(now), at)
+		}
+		return Step{Why: theirs + ", and has to put a good one there", At: at}
+	}
+	s := Step{Why: theirs, At: f.Newest.turn(now)}
+	if l := load(now, f); l.Do == Load || earlier(l.At, s.At) {
+		s = l
+	}
+	return s
+}
+
+// turn returns when the pair next becomes valid, or ceases to be: the zero time
+// when it never does again. A certificate is valid in the second of its NotAfter
+// too (RFC 5280, section 4.1.2.5).
+func (p Pair) turn(now time.Time) time.Time {
+	var turn time.Time
+	for _, w := range p.Chain {
+		for _, t := range []time.Time{w.NotBefore, w.NotAfter.Add(time.Second)} {
+			if t.After(now) {
+				turn = sooner(t, turn)
+			}
+		}
+	}
+	return turn
+}
