@@ -79,12 +79,22 @@ type Options struct {
 	ExactRoots bool                // ca.crt holds only Roots and what the authority names
 	Policy     plan.Policy
 
+	Watched    []File        // certificates of others that are watched as well
+	Warn, Crit cert.Margin   // when the end of a certificate is near, and very near
+	LookEvery  time.Duration // the longest time between two looks; 0: as the plan says
+
 	Successor bool // another agent ran in this process before: systemd has been told READY
 
 	Log    *slog.Logger
 	Board  *report.Board
 	Notify report.Notifier
 	Clock  Clock
+}
+
+// A File is a PEM file with certificates that others renew.
+type File struct {
+	Path   string
+	Server string // the address of the server that it is presented to; empty: any
 }
 
 // A Usage says whether the certificate must carry clientAuth.
@@ -104,27 +114,29 @@ type Agent struct {
 	Options
 	requests chan request
 
-	issuing   plan.Attempts   // failures to get a certificate
-	issueErr  error           // the last of them; nil after a success
-	adopting  plan.Attempts   // failures to take in another hand's pair
-	servers   []memory        // what is remembered of each server
-	newest    string          // the pair that servers and wish are about
-	wish      wish            // when the authority wants it renewed
-	unsaved   *candidate      // issued, but the disk did not take it
-	refused   int             // the generation that a server refused or did not prove; 0 for none
-	asked     bool            // a person asked for a new certificate
-	pressed   bool            // and wants it whatever another hand does
-	usage     *bool           // whether a server presents the pair as a client; nil until one has told
-	bad       string          // the fault of another hand's pair, as logged last; empty without one
-	badSince  time.Time       // when its files were seen to be broken
-	held      bool            // the clock holds back a certificate, and that was logged
-	running   bool            // in Run, not for one look
-	ready     bool            // systemd was told READY
-	last      *report.Failure // the last failure of a step
-	cas       []report.CA     // how the authorities did
-	quiet     []time.Time     // until when each of them wants to be left alone
-	rotations int             // certificates that every server proved, since the start
-	done      *sight          // before the last load that a server proved, until tidy; nil: all is tidy
+	issuing      plan.Attempts        // failures to get a certificate
+	issueErr     error                // the last of them; nil after a success
+	adopting     plan.Attempts        // failures to take in another hand's pair
+	servers      []memory             // what is remembered of each server
+	newest       string               // the pair that servers and wish are about
+	wish         wish                 // when the authority wants it renewed
+	unsaved      *candidate           // issued, but the disk did not take it
+	refused      int                  // the generation that a server refused or did not prove; 0 for none
+	asked        bool                 // a person asked for a new certificate
+	pressed      bool                 // and wants it whatever another hand does
+	usage        *bool                // whether a server presents the pair as a client; nil until one has told
+	bad          string               // the fault of another hand's pair, as logged last; empty without one
+	badSince     time.Time            // when its files were seen to be broken
+	held         bool                 // the clock holds back a certificate, and that was logged
+	running      bool                 // in Run, not for one look
+	ready        bool                 // systemd was told READY
+	last         *report.Failure      // the last failure of a step
+	cas          []report.CA          // how the authorities did
+	quiet        []time.Time          // until when each of them wants to be left alone
+	rotations    int                  // certificates that every server proved, since the start
+	certificates []report.Certificate // all that can expire, as last seen
+	told         map[string]bool      // ends of certificates that were logged, by certificate and severity
+	done         *sight               // before the last load that a server proved, until tidy; nil: all is tidy
 }
 
 // A memory is what the agent remembers of one server and the newest pair.
@@ -133,8 +145,9 @@ type memory struct {
 	failed plan.Attempts // failures to load it
 	err    error         // the last of them
 
-	state report.ServerState // as last shown
-	since time.Time          // since when
+	chain []*x509.Certificate // what the last handshake showed; nil when there was none
+	state report.ServerState  // as last shown
+	since time.Time           // since when
 }
 
 // New returns an agent that has not looked yet.
@@ -145,6 +158,7 @@ func New(o Options) *Agent {
 		servers:  make([]memory, len(o.Servers)),
 		quiet:    make([]time.Time, len(o.Authorities)),
 		ready:    o.Successor,
+		told:     map[string]bool{},
 	}
 	for _, authority := range o.Authorities {
 		a.cas = append(a.cas, authority.CA)

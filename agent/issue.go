@@ -26,6 +26,7 @@ const issueLimit = time.Hour
 type candidate struct {
 	pair   *cert.Pair
 	origin pair.Origin
+	from   string // the authority's URL
 }
 
 // issue gets a certificate, holds it against the gate, and puts it on disk,
@@ -53,7 +54,7 @@ func (a *Agent) issue(ctx context.Context, see sight, step plan.Step) error {
 	leaf := c.pair.Leaf()
 	report.Issued.Log(ctx, a.Log, fmt.Sprintf("issued %s, valid until %s, by %s (%s)",
 		report.Serial(leaf), report.Time(leaf.NotAfter), c.origin.Method, step.Why),
-		append(about(leaf), slog.String(report.KeyMethod, c.origin.Method), slog.Duration(report.KeyDuration, now().Sub(start)))...)
+		append(about(leaf), slog.String(report.KeyMethod, c.origin.Method), slog.String(report.KeyIssuer, c.from), slog.Duration(report.KeyDuration, now().Sub(start)))...)
 	return nil
 }
 
@@ -95,6 +96,8 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	issued, err := a.wait(ctx, a.Authorities[i], r)
 	if err != nil {
 		a.cas[i].LastError = &report.Failure{Text: err.Error(), At: now()}
+		a.cas[i].LastFailure = now()
+		a.cas[i].Failed++
 		a.quiet[i] = now().Add(retryAfter(err))
 		return nil, err
 	}
@@ -106,7 +109,8 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	}
 	if err != nil {
 		err = fmt.Errorf("the certificate that %s gave is refused, nothing was changed: %w; mend what the CA is set to issue, or the names, key and usages that this configuration wants", issued.Issuer, err)
-		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()))
+		a.cas[i].Refused++
+		report.GateRefused.Log(ctx, a.Log, err.Error(), slog.String(report.KeyError, err.Error()), slog.String(report.KeyIssuer, a.cas[i].URL))
 		if a.Attempts != "" { // each costs a public CA's patience, and the next will be the same
 			err = &patience{err, refusedAgain}
 			a.quiet[i] = now().Add(refusedAgain)
@@ -117,7 +121,8 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, see sight) (*candi
 	for _, root := range issued.Roots {
 		o.Roots = append(o.Roots, cert.FingerprintOf(root).String())
 	}
-	return &candidate{pair: p, origin: o}, nil
+	a.cas[i].Succeeded++
+	return &candidate{pair: p, origin: o, from: a.cas[i].URL}, nil
 }
 
 // wait lets an authority take its time, and goes on telling the watchdog that

@@ -83,7 +83,7 @@ func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 	if err := s.Prove(ctx, a.trust(see), leaf); err != nil {
 		return fmt.Errorf("redis answered OK to the reload, but %w", a.explain(ctx, see, i, err))
 	}
-	see.after[i] = leaf
+	see.after[i], a.servers[i].chain = leaf, see.newest.Pair.Chain
 	return nil
 }
 

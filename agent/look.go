@@ -53,8 +53,9 @@ func (a *Agent) look(ctx context.Context, known []*x509.Certificate) sight {
 	}
 	for i, s := range a.Servers {
 		if see.served[i] == nil {
+			a.servers[i].chain = nil
 			if served, err := s.Served(ctx, trust); err == nil {
-				see.served[i] = served.Chain[0]
+				see.served[i], a.servers[i].chain = served.Chain[0], served.Chain
 			}
 		}
 		if see.served[i] != nil {

@@ -40,7 +40,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 		step := a.settle(ctx)
 		a.tidy()
 		looked, calm := now(), time.After(breath)
-		if err := alarm.Set(step.At); err != nil {
+		if err := alarm.Set(a.wake(step, looked)); err != nil {
 			return err
 		}
 		for waiting := true; waiting; {
@@ -65,6 +65,22 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 			}
 		}
 	}
+}
+
+// wake returns when to look again: for the plan, because the end of a
+// certificate comes near, or because somebody waits for a regular sign of life.
+func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
+	at := step.At
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	sooner(report.NextChange(a.certificates, looked))
+	if a.LookEvery > 0 {
+		sooner(looked.Add(a.LookEvery))
+	}
+	return at
 }
 
 // Renew asks a running agent for a look now and waits for its end. With force

@@ -21,6 +21,9 @@ import (
 func (a *Agent) show(ctx context.Context, see sight, step plan.Step) {
 	a.tellClock(ctx, see, step)
 	s := a.status(see, step)
+	if step.Do == plan.Wait { // else it may be mended before it is read
+		a.tellEnds(ctx, s)
+	}
 	a.Board.Set(s)
 	a.Notify.Status(s.Line())
 }
@@ -39,8 +42,11 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 	s := report.Status{
 		Instance: a.Instance, Version: a.Version, PID: os.Getpid(), Now: see.now,
 		CAs: slices.Clone(a.cas), Rotations: a.rotations,
-		Next: a.upcoming(see, step),
+		Next: a.upcoming(see, step), Due: step.Due, Looked: see.now,
+		FilesError: a.bad, Synchronised: synchronised(),
 	}
+	a.certificates = a.watched(see)
+	s.Certificates = a.certificates
 	if g := see.disk.Current; g != nil && g.Err == nil {
 		s.Pair = Describe(g)
 	}
@@ -57,12 +63,18 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 		}
 	}
 	if see.err != nil {
-		s.LastError, s.Degraded = &report.Failure{Text: see.err.Error(), At: see.now}, true
+		s.LastError, s.Degraded, s.DiskError = &report.Failure{Text: see.err.Error(), At: see.now}, true, see.err.Error()
+	}
+	if a.issueErr != nil {
+		s.IssueError = &report.Failure{Text: a.issueErr.Error(), At: a.issuing.Last}
+	}
+	if a.held {
+		s.Clock = see.clock.Error()
 	}
 	for _, server := range s.Servers {
 		s.Degraded = s.Degraded || server.State != report.Proven
 	}
-	s.Degraded = s.Degraded || a.bad != "" || a.held
+	s.Degraded = s.Degraded || len(s.Problems()) > 0
 	return s
 }
 

@@ -118,7 +118,7 @@ func (s Status) expiries() []Problem {
 			p.Text = fmt.Sprintf("%s ends in %s, at %s", c, span(left), Time(c.NotAfter))
 		} else {
 			p.Kind = CertExpired
-			p.Text = fmt.Sprintf("%s has expired %s ago, at %s", c, span(-left), Time(c.NotAfter))
+			p.Text = fmt.Sprintf("%s expired %s, at %s", c, ago(s.Now, c.NotAfter), Time(c.NotAfter))
 		}
 		p.Key = CertExpiring + " " + id // expiring becomes expired: the same problem, more of it
 		all = append(all, p)

@@ -35,7 +35,8 @@ type Status struct {
 	IssueError   *Failure      `json:"issue_error,omitempty"`  // of the last attempt at a certificate, when that failed
 	FilesError   string        `json:"files_error,omitempty"`  // what is wrong with the pair that another hand put there
 	DiskError    string        `json:"disk_error,omitempty"`   // why the disk cannot be read
-	Clock        string        `json:"clock,omitempty"`        // why the clock is not believed
+	Clock        string        `json:"clock,omitempty"`        // why the clock holds back a renewal
+	Synchronised bool          `json:"clock_synchronised"`     // as the kernel, or systemd-timesyncd, says
 }
 
 // Pair is a certificate on disk.

@@ -51,6 +51,9 @@ func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 		Roots:      roots,
 		ExactRoots: c.Roots.Policy == "exact",
 		Policy:     plan.Policy{Jitter: c.Jitter},
+		Watched:    watched(c),
+		Warn:       cert.Margin(c.Monitor.Warn),
+		Crit:       cert.Margin(c.Monitor.Crit),
 		Log:        b.log,
 		Board:      b.board,
 		Notify:     b.notify,
@@ -58,6 +61,9 @@ func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 		Instance:   c.Instance,
 		Version:    releaseVersion(),
 		Successor:  b.successor,
+	}
+	if c.Heartbeat != nil {
+		o.LookEvery = c.Heartbeat.Every
 	}
 	for _, i := range c.Issuers {
 		if i.ACME != nil {
@@ -73,6 +79,20 @@ func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 		o.Servers = append(o.Servers, b.server(s))
 	}
 	return agent.New(o), nil
+}
+
+// watched returns the certificates of others that c names.
+func watched(c *config.Config) []agent.File {
+	var files []agent.File
+	for _, s := range c.Servers {
+		if s.ClientCert != "" {
+			files = append(files, agent.File{Path: s.ClientCert, Server: s.Address})
+		}
+	}
+	for _, path := range c.Monitor.Files {
+		files = append(files, agent.File{Path: path})
+	}
+	return files
 }
 
 func usage(usages []string) agent.Usage {
