@@ -35,6 +35,10 @@ func (a *Agent) waits(see sight) (plan.Step, bool) {
 // judge decides whether the pair that another hand put there is to be taken in.
 // A bad one is named once, and left alone: the other hand may not have finished.
 func (a *Agent) judge(ctx context.Context, see *sight) bool {
+	if a.MonitorOnly {
+		a.criticise(ctx, see)
+		return false
+	}
 	f := see.disk.Foreign
 	if f == nil {
 		a.bad = ""

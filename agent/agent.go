@@ -71,6 +71,8 @@ type Options struct {
 	// when no authority minds. See attempts.go.
 	Attempts string
 
+	MonitorOnly bool // another hand renews the pair, Store is of its files, and Authorities is empty
+
 	Names      []string
 	KeyType    cert.KeyType
 	ReuseKey   bool
@@ -125,6 +127,7 @@ type Agent struct {
 	asked        bool                 // a person asked for a new certificate
 	pressed      bool                 // and wants it whatever another hand does
 	usage        *bool                // whether a server presents the pair as a client; nil until one has told
+	rival        rival                // what is remembered of another hand's pair, with MonitorOnly
 	bad          string               // the fault of another hand's pair, as logged last; empty without one
 	badSince     time.Time            // when its files were seen to be broken
 	held         bool                 // the clock holds back a certificate, and that was logged
@@ -142,6 +145,7 @@ type Agent struct {
 // A memory is what the agent remembers of one server and the newest pair.
 type memory struct {
 	proven bool          // a handshake has shown the newest leaf as clients accept it
+	behind bool          // the newest pair was changed, but for its leaf, since the server loaded it
 	failed plan.Attempts // failures to load it
 	err    error         // the last of them
 

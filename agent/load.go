@@ -92,7 +92,7 @@ func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
 func (a *Agent) former(see sight) *tls.Certificate {
 	var former *tls.Certificate
 	for _, g := range see.disk.All {
-		if g.Err == nil && g.ID != see.newest.ID && cert.ValidAt(g.Pair.Chain, now()) == nil {
+		if g.Err == nil && g != see.newest && g.Pair.Key != nil && cert.ValidAt(g.Pair.Chain, now()) == nil {
 			c := g.Pair.TLS()
 			former = &c
 		}
@@ -178,7 +178,7 @@ func (a *Agent) restore(ctx context.Context, see sight, step plan.Step) {
 // succeed notes that server i shows the newest pair.
 func (a *Agent) succeed(ctx context.Context, see sight, i int, took time.Duration) {
 	m := &a.servers[i]
-	m.proven, m.failed, m.err = true, plan.Attempts{}, nil
+	m.proven, m.behind, m.failed, m.err = true, false, plan.Attempts{}, nil
 	leaf := see.newest.Pair.Leaf()
 	report.Loaded.Log(ctx, a.logServer(i), fmt.Sprintf("%s serves %s, valid until %s, proven by a handshake",
 		a.Servers[i].Name, report.Serial(leaf), report.Time(leaf.NotAfter)), append(about(leaf), slog.Duration(report.KeyDuration, took))...)

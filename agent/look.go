@@ -28,6 +28,7 @@ type sight struct {
 	served  []*x509.Certificate // the leaf that each server shows; nil for one that was not reached
 	after   []*x509.Certificate // the same after the step that follows; nil where only another handshake can tell
 	clock   error
+	settle  time.Time // until when another hand may not have finished, with MonitorOnly
 	recheck time.Time
 	err     error // the disk could not be read
 }
@@ -45,6 +46,9 @@ func (a *Agent) look(ctx context.Context, known []*x509.Certificate) sight {
 		if g.Err == nil {
 			see.newest = g
 		}
+	}
+	if a.MonitorOnly {
+		a.weigh(ctx, &see)
 	}
 	trust := a.trust(see)
 	if see.newest != nil {
@@ -96,6 +100,9 @@ func (a *Agent) recognise(ctx context.Context, see sight, i int, trust reload.Tr
 // fits returns why the newest pair does not satisfy the configuration any more,
 // whatever the time: that calls for another one at once, not at two-thirds.
 func (a *Agent) fits(see sight) error {
+	if a.MonitorOnly {
+		return see.unfit // weighed already
+	}
 	g := see.newest
 	need := a.need(see, g.Pair.CA)
 	if g.Origin.Adopted() {
@@ -200,7 +207,7 @@ func (a *Agent) trust(see sight) reload.Trust {
 		t.Roots = cert.Pool(roots)
 	}
 	t.Known = func(leaf *x509.Certificate) bool { return leaves[cert.FingerprintOf(leaf)] }
-	if see.newest != nil {
+	if see.newest != nil && see.newest.Pair.Key != nil {
 		c := see.newest.Pair.TLS()
 		t.Client = &c
 	}
@@ -209,7 +216,8 @@ func (a *Agent) trust(see sight) reload.Trust {
 
 // facts returns what the plan needs of the sight.
 func (see sight) facts(a *Agent) plan.Facts {
-	f := plan.Facts{Clock: see.clock, Recheck: see.recheck, Foreign: see.foreign, Adopt: a.adopting, Issue: a.issuing, Asked: a.asked, Unsaved: a.unsaved != nil}
+	f := plan.Facts{Clock: see.clock, Recheck: see.recheck, Foreign: see.foreign, Adopt: a.adopting, Issue: a.issuing, Asked: a.asked, Unsaved: a.unsaved != nil,
+		MonitorOnly: a.MonitorOnly, Settle: see.settle}
 	if g := see.newest; g != nil {
 		f.Newest = &plan.Pair{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair), Window: a.wish.window}
 		if len(a.suggestible(see)) > 0 {
@@ -232,7 +240,7 @@ func (see sight) facts(a *Agent) plan.Facts {
 			break
 		}
 		s := plan.Server{Failed: a.servers[i].failed}
-		if c != nil && (a.servers[i].proven || !see.newest.Pair.Leaf().Equal(c)) {
+		if c != nil && !a.servers[i].behind && (a.servers[i].proven || !see.newest.Pair.Leaf().Equal(c)) {
 			s.Served = cert.FingerprintOf(c).String()
 		}
 		f.Servers = append(f.Servers, s)

@@ -110,8 +110,11 @@ func (a *Agent) Once(ctx context.Context, force bool) error {
 }
 
 func (a *Agent) once(ctx context.Context, force bool) error {
-	a.asked, a.pressed = force, force
-	defer func() { a.pressed = false }()
+	if force && a.MonitorOnly {
+		return ErrMonitorOnly
+	}
+	a.asked, a.pressed, a.rival.hurried = force, force, true
+	defer func() { a.pressed, a.rival.hurried = false, false }()
 	a.impatient()
 	step := a.settle(ctx)
 	switch {
@@ -188,7 +191,11 @@ func (a *Agent) tellReady(ctx context.Context, see sight) {
 	}
 	a.ready = true
 	if see.newest == nil && a.running {
-		report.WaitingForFirst.Log(ctx, a.Log, "there is no certificate yet: a redis-server that names the pair cannot start; the agent goes on asking")
+		next := "the agent goes on asking"
+		if a.MonitorOnly {
+			next = "another hand has to put it there"
+		}
+		report.WaitingForFirst.Log(ctx, a.Log, "there is no certificate yet: a redis-server that names the pair cannot start; "+next)
 	}
 	a.Notify.Ready()
 }

@@ -30,7 +30,7 @@ func (a *Agent) show(ctx context.Context, see sight, step plan.Step) {
 
 // tellClock logs once that the clock holds back a certificate.
 func (a *Agent) tellClock(ctx context.Context, see sight, step plan.Step) {
-	holds := see.clock != nil && step.Do == plan.Wait && (step.Due.IsZero() || !see.now.Before(step.Due))
+	holds := see.clock != nil && !a.MonitorOnly && step.Do == plan.Wait && (step.Due.IsZero() || !see.now.Before(step.Due))
 	if holds && !a.held {
 		report.ClockHeld.Log(ctx, a.Log, fmt.Sprintf("no certificate is asked for while the clock cannot be believed: %v", see.clock))
 	}
@@ -43,7 +43,7 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 		Instance: a.Instance, Version: a.Version, PID: os.Getpid(), Now: see.now,
 		CAs: slices.Clone(a.cas), Rotations: a.rotations,
 		Next: a.upcoming(see, step), Due: step.Due, Looked: see.now,
-		FilesError: a.bad, Synchronised: synchronised(),
+		MonitorOnly: a.MonitorOnly, FilesError: a.bad, Synchronised: synchronised(),
 	}
 	a.certificates = a.watched(see)
 	s.Certificates = a.certificates
@@ -87,8 +87,10 @@ func (a *Agent) upcoming(see sight, step plan.Step) report.Next {
 		n.Action = step.Do.String()
 	case step.Due.After(see.now) && a.trouble() == nil:
 		n.Action, n.At = "renewal", step.Due
-	case step.At.IsZero():
-		n.Action = ""
+	case step.At.IsZero(), a.MonitorOnly && a.trouble() == nil:
+		n.Action, n.At = "", time.Time{}
+	case a.MonitorOnly:
+		n.Action = "look"
 	}
 	return n
 }
@@ -107,10 +109,14 @@ func (a *Agent) serverStatus(see sight, i int) report.Server {
 	if c := see.served[i]; c != nil {
 		s.ServedSerial, s.ServedNotAfter = report.Serial(c), c.NotAfter
 		s.State = report.Stale
-		if m.proven && see.newest != nil && c.Equal(see.newest.Pair.Leaf()) {
+		newest := see.newest != nil && c.Equal(see.newest.Pair.Leaf())
+		switch {
+		case newest && m.proven:
 			s.State = report.Proven
-		} else if m.err != nil {
+		case m.err != nil:
 			s.State = report.Failing
+		case newest && see.unfit != nil:
+			s.State, s.Error = report.Failing, see.unfit.Error()
 		}
 	}
 	if m.err != nil {

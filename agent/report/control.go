@@ -16,9 +16,10 @@ import (
 
 // Handlers is what the control socket can ask of a running agent.
 type Handlers struct {
-	Status func() Status
-	Renew  func(ctx context.Context, force bool) (Outcome, error)
-	Reload func(ctx context.Context) error
+	Status  func() Status
+	History func() []Deed
+	Renew   func(ctx context.Context, force bool) (Outcome, error)
+	Reload  func(ctx context.Context) error
 }
 
 // Outcome is what a renewal did.
@@ -37,9 +38,14 @@ func OutcomeOf(before, after Status) Outcome {
 	}
 	o := Outcome{Serial: latest.Serial, NotAfter: latest.NotAfter}
 	o.Issued = old == nil || old.Fingerprint != latest.Fingerprint
-	if o.Issued {
+	switch {
+	case after.MonitorOnly && o.Issued:
+		o.Text = fmt.Sprintf("another hand put serial %s there, valid until %s, %s", o.Serial, Time(o.NotAfter), after.proven())
+	case after.MonitorOnly:
+		o.Text = fmt.Sprintf("serial %s is good until %s, %s; another hand renews it", o.Serial, Time(o.NotAfter), after.proven())
+	case o.Issued:
 		o.Text = fmt.Sprintf("issued serial %s, valid until %s, %s", o.Serial, Time(o.NotAfter), after.proven())
-	} else {
+	default:
 		o.Text = fmt.Sprintf("serial %s is good until %s, %s; ask for another one with --force", o.Serial, Time(o.NotAfter), after.proven())
 	}
 	return o
@@ -101,6 +107,7 @@ func removeStale(path string) error {
 // are under way are cancelled with ctx.
 //
 //	GET  /status          the Status as JSON
+//	GET  /history         the last events as JSON, the oldest first
 //	POST /renew[?force=1] looks now; with force, gets a new certificate
 //	POST /reload          reads the configuration again
 //
@@ -138,6 +145,9 @@ func (h Handlers) mux() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, h.Status())
+	})
+	mux.HandleFunc("GET /history", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, h.History())
 	})
 	mux.HandleFunc("POST /renew", privileged(func(w http.ResponseWriter, r *http.Request) {
 		outcome, err := h.Renew(r.Context(), r.URL.Query().Get("force") == "1")

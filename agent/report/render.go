@@ -172,7 +172,7 @@ func (s Status) writeProblems(p *page) {
 // next says "renewal in 8 h, at 2026-11-22 19:10 UTC (two-thirds …)".
 func (s Status) next() string {
 	if s.Next.At.IsZero() || s.Next.Action == "" {
-		return "nothing is planned"
+		return orElse(oneLine(s.Next.Why), "nothing is planned")
 	}
 	in := "now"
 	if d := s.Next.At.Sub(s.Now); d > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -128,6 +129,8 @@ type Failure struct {
 // certificate. Only ok is good.
 func (s Status) Verdict() string {
 	switch {
+	case s.Pair == nil && s.MonitorOnly && s.serving(): // by what it has in memory
+		return "degraded"
 	case s.Pair == nil:
 		return "no certificate"
 	case !s.Now.Before(s.Pair.NotAfter):
@@ -154,6 +157,11 @@ func (s Status) Line() string {
 		line += ": " + s.LastError.Text
 	}
 	return strings.Join(strings.Fields(line), " ")
+}
+
+// serving says whether a server shows any certificate.
+func (s Status) serving() bool {
+	return slices.ContainsFunc(s.Servers, func(srv Server) bool { return srv.ServedSerial != "" })
 }
 
 // proven counts: "2 of 3 servers proven".

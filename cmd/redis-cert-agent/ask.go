@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,7 @@ func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, e
 		return report.Outcome{}, err
 	}
 	defer store.Close()
+	defer d.remember()()
 	before, err := diskStatus(c)
 	if err != nil {
 		return report.Outcome{}, err
@@ -136,20 +138,62 @@ the faults are printed, and the agent goes on with the old one.`,
 }
 
 func newStatusCommand(path *string) *cobra.Command {
-	var asJSON bool
+	var asJSON, history bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the certificate on disk, what each server shows, and what comes next",
 		Long: `Show what the running agent last knew: the certificate on disk, what each
 redis-server shows, the CA, the next step, and the last error. When no agent
-runs, show what is on disk and exit with 1.`,
+runs, show what is on disk and exit with 1.
+
+With --history, show the last hundred events instead, which survive restarts:
+what was issued, refused, loaded, proven and rolled back, and why.`,
+		Example: `  redis-cert-agent status
+  redis-cert-agent status --json | jq .servers
+  redis-cert-agent status --history`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if history {
+				return showHistory(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
+			}
 			return status(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&history, "history", false, "show the last hundred events")
 	return cmd
+}
+
+// showHistory shows the running agent's history, or what the last one left.
+func showHistory(ctx context.Context, w io.Writer, path string, asJSON bool) error {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	deeds, err := report.Dial(c.Control).History(ctx)
+	if errors.Is(err, report.ErrNotRunning) {
+		deeds, err = report.ReadHistory(filepath.Join(c.Directory, historyFile))
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(w, deeds)
+	}
+	return report.WriteHistory(w, deeds, isColourful(w))
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// isColourful reports whether w is a terminal whose user does not mind colour
+// (no-color.org).
+func isColourful(w io.Writer) bool {
+	f, _ := w.(*os.File)
+	return f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == ""
 }
 
 func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
@@ -167,12 +211,9 @@ func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
 		}
 	}
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		err = e.Encode(s)
+		err = printJSON(w, s)
 	} else {
-		f, _ := w.(*os.File)
-		err = s.WriteText(w, f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == "")
+		err = s.WriteText(w, isColourful(w))
 	}
 	return errors.Join(err, startIt(asked))
 }
@@ -193,7 +234,7 @@ func diskStatus(c *config.Config) (report.Status, error) {
 	}
 	s := report.Status{
 		Instance: c.Instance, Version: releaseVersion(), Now: time.Now().UTC(),
-		Degraded: true,
+		Degraded: true, MonitorOnly: c.MonitorOnly,
 	}
 	if g := disk.Current; g != nil && g.Err == nil {
 		s.Pair = agent.Describe(g)

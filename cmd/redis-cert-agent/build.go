@@ -23,7 +23,7 @@ func storeOptions(c *config.Config) pair.Options {
 		Dir:   c.Directory,
 		Paths: pair.Paths(c.Paths),
 		UID:   c.Files.UID, GID: c.Files.GID, Mode: c.Files.Mode,
-		Keep: c.Keep,
+		Keep: c.Keep, Theirs: c.MonitorOnly,
 	}
 }
 
@@ -43,24 +43,25 @@ func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 		return nil, err
 	}
 	o := agent.Options{
-		Store:      store,
-		Names:      c.Names,
-		KeyType:    cert.KeyType(c.Key.Type),
-		ReuseKey:   c.Key.Reuse,
-		Client:     usage(c.Usages),
-		Roots:      roots,
-		ExactRoots: c.Roots.Policy == "exact",
-		Policy:     plan.Policy{Jitter: c.Jitter},
-		Watched:    watched(c),
-		Warn:       cert.Margin(c.Monitor.Warn),
-		Crit:       cert.Margin(c.Monitor.Crit),
-		Log:        b.log,
-		Board:      b.board,
-		Notify:     b.notify,
-		Clock:      agent.KernelClock(c.ClockWait),
-		Instance:   c.Instance,
-		Version:    releaseVersion(),
-		Successor:  b.successor,
+		Store:       store,
+		MonitorOnly: c.MonitorOnly,
+		Names:       c.Names,
+		KeyType:     cert.KeyType(c.Key.Type),
+		ReuseKey:    c.Key.Reuse,
+		Client:      usage(c.Usages),
+		Roots:       roots,
+		ExactRoots:  c.Roots.Policy == "exact",
+		Policy:      plan.Policy{Jitter: c.Jitter},
+		Watched:     watched(c),
+		Warn:        cert.Margin(c.Monitor.Warn),
+		Crit:        cert.Margin(c.Monitor.Crit),
+		Log:         b.log,
+		Board:       b.board,
+		Notify:      b.notify,
+		Clock:       agent.KernelClock(c.ClockWait),
+		Instance:    c.Instance,
+		Version:     releaseVersion(),
+		Successor:   b.successor,
 	}
 	if c.Heartbeat != nil {
 		o.LookEvery = c.Heartbeat.Every
