@@ -46,6 +46,15 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return s, c.ask(ctx, http.MethodGet, "/status", &s)
 }
 
+// History asks for the last events, the oldest first. It waits five seconds at
+// most.
+func (c *Client) History(ctx context.Context) ([]Deed, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var deeds []Deed
+	return deeds, c.ask(ctx, http.MethodGet, "/history", &deeds)
+}
+
 // Renew makes the agent look now and, with force, get a new certificate. It
 // waits until that has ended, which may take minutes, or ctx ends. The error is
 // the agent's own.

@@ -17,6 +17,7 @@ import (
 // Handlers is what the control socket can ask of a running agent.
 type Handlers struct {
 	Status  func() Status
+	Metrics http.Handler // of GET /metrics
 	History func() []Deed
 	Renew   func(ctx context.Context, force bool) (Outcome, error)
 	Reload  func(ctx context.Context) error
@@ -107,12 +108,12 @@ func removeStale(path string) error {
 // are under way are cancelled with ctx.
 //
 //	GET  /status          the Status as JSON
+//	GET  /metrics         the same, and counts, as Prometheus scrapes them
 //	GET  /history         the last events as JSON, the oldest first
 //	POST /renew[?force=1] looks now; with force, gets a new certificate
 //	POST /reload          reads the configuration again
 //
-// Everybody who can connect may ask for the status; only root and the agent's
-// own user may POST.
+// Everybody who can connect may GET; only root and the agent's own user may POST.
 func Serve(ctx context.Context, l net.Listener, h Handlers) error {
 	// No ReadTimeout: it would go on while a handler works, and cancel a
 	// renewal that takes longer. No handler reads a body.
@@ -149,6 +150,10 @@ func (h Handlers) mux() http.Handler {
 	mux.HandleFunc("GET /history", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, h.History())
 	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		brief(w)
+		h.Metrics.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("POST /renew", privileged(func(w http.ResponseWriter, r *http.Request) {
 		outcome, err := h.Renew(r.Context(), r.URL.Query().Get("force") == "1")
 		result(w, reply{Outcome: outcome}, err)
@@ -168,13 +173,19 @@ func result(w http.ResponseWriter, body reply, err error) {
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
-	// Not set for the whole server: a renewal may take minutes.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(10 * time.Second))
+	brief(w)
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Connection", "close") // and a body is not waited for
 	w.WriteHeader(code)
 	// A client that has gone away gets no answer, and misses none.
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// brief gives the answer that begins now ten seconds, and lets it be the last of
+// its connection.
+func brief(w http.ResponseWriter) {
+	// Not set for the whole server: a renewal may take minutes.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(10 * time.Second))
+	w.Header().Set("Connection", "close") // and a body is not waited for
 }
 
 type discard struct{}

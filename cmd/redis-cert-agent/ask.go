@@ -178,7 +178,7 @@ func showHistory(ctx context.Context, w io.Writer, path string, asJSON bool) err
 		return err
 	}
 	if asJSON {
-		return printJSON(w, deeds)
+		return printJSON(w, append([]report.Deed{}, deeds...)) // [] rather than null
 	}
 	return report.WriteHistory(w, deeds, isColourful(w))
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,9 +49,11 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 // A daemon runs one agent after the other: a new one for each configuration.
 type daemon struct {
 	base
-	first   *config.Config // the one of the start; its path and control socket stay
+	first   *config.Config // the one of the start; its path, control socket and history stay
 	slot    slot
 	changes chan change
+
+	history *report.History // nil until the directory is the agent's
 }
 
 // A change asks for another configuration.
@@ -60,9 +63,27 @@ type change struct {
 }
 
 func newDaemon(c *config.Config, log *slog.Logger) *daemon {
-	log = log.With(slog.String(report.KeyInstance, c.Instance))
-	return &daemon{base: base{log: log, board: new(report.Board)}, first: c, slot: make(slot, 1), changes: make(chan change)}
+	d := &daemon{first: c, slot: make(slot, 1), changes: make(chan change)}
+	log = slog.New(report.Tap(log.Handler(), d.record)).With(slog.String(report.KeyInstance, c.Instance))
+	d.base = base{log: log, board: new(report.Board)}
+	return d
 }
+
+// record is told of every event that is logged.
+func (d *daemon) record(e report.Entry) {
+	if d.history != nil {
+		d.history.Add(e)
+	}
+}
+
+// remember opens the history. The directory is there, and this process has its
+// lock.
+func (d *daemon) remember() (forget func()) {
+	d.history = report.OpenHistory(filepath.Join(d.first.Directory, historyFile), d.log)
+	return d.history.Close
+}
+
+const historyFile = "history.json"
 
 func (d *daemon) run(ctx context.Context) error {
 	store, a, err := d.open(d.first)
@@ -74,6 +95,7 @@ func (d *daemon) run(ctx context.Context) error {
 		store.Close()
 		return err
 	}
+	defer d.remember()()
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 2)
 	go func() { ended <- report.Serve(ctx, control, d.handlers()) }()
@@ -158,7 +180,8 @@ func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
 
 func (d *daemon) handlers() report.Handlers {
 	return report.Handlers{
-		Status: d.board.Get,
+		Status:  d.board.Get,
+		History: d.history.All,
 		Renew: func(ctx context.Context, force bool) (report.Outcome, error) {
 			report.RenewalRequested.Log(ctx, d.log, "a person asked for a renewal", slog.Bool("force", force))
 			before := d.board.Get()

@@ -101,7 +101,7 @@ func (s *stage) shoot() (shot snapshot, err error) {
 // own are the parts of the agent's directory that say nothing of a pair: every
 // command makes them, the lock holds the process id of its last owner, and
 // failed attempts are counted.
-var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json"}
+var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json"}
 
 // walk adds every file below root/dir: mode, owner, size, time, and content or
 // target.
@@ -109,6 +109,9 @@ func (shot snapshot) walk(root, dir string) error {
 	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(d.Name(), ".tmp-history") {
+			return nil // it may be gone already
 		}
 		fi, err := d.Info()
 		if err != nil {
