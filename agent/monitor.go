@@ -48,6 +48,7 @@ func (a *Agent) weigh(ctx context.Context, see *sight) {
 	fresh := see.now.Sub(g.Since).Abs() < manners
 	if fresh && g != r.settled && !r.hurried && (fault != nil || g.KeyErr != nil) {
 		see.settle = g.Since.Add(manners)
+		a.Log.Debug("another hand may not have finished", report.KeyPath, a.Store.CertPath())
 		if r.sound != nil {
 			see.disk.Current, see.newest, see.unfit = r.sound, r.sound, nil
 			see.disk.All = append(see.disk.All, r.sound)
