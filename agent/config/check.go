@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -72,13 +74,21 @@ func checkSecret(d *document, field string, s Secret, form func([]byte) error) {
 	}
 }
 
+// checkReadable looks for a certificate in a file. Who uses the file judges the
+// rest.
 func checkReadable(d *document, field, path string) {
 	f, err := os.Open(path)
 	if err != nil {
 		d.fault(field, "%v; name a PEM file that this user can read", err)
 		return
 	}
-	f.Close()
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		d.fault(field, "%v; name a PEM file that this user can read", err)
+	} else if !bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) && !bytes.Contains(text, []byte("-----BEGIN TRUSTED CERTIFICATE-----")) {
+		d.fault(field, "there is no certificate in %s; name a file that has some in PEM", quote(path))
+	}
 }
 
 // accountKeyFault looks at a key that is there; the first order makes it.

@@ -147,7 +147,7 @@ func (h *History) write() {
 	for range h.dirty {
 		err := h.save()
 		if err != nil && !told {
-			h.log.Warn(fmt.Sprintf("the history is not kept: %v", err))
+			h.log.Warn(fmt.Sprintf("the history is not kept: %v", err), KeyError, err.Error())
 		}
 		told = err != nil
 	}
