@@ -23,7 +23,7 @@ type Need struct {
 func (n Need) Check(p *Pair, now time.Time) error {
 	var faults []error
 	for _, name := range n.Names {
-		if !carries(p.Leaf(), name) {
+		if !Carries(p.Leaf(), name) {
 			faults = append(faults, fmt.Errorf("it is not for %s, only for %s", name, strings.Join(NamesOf(p.Leaf()), ", ")))
 		}
 	}
@@ -101,10 +101,10 @@ func NamesOf(c *x509.Certificate) []string {
 	return names
 }
 
-// carries reports whether a client that asks for name accepts c. A wildcard in
+// Carries reports whether a client that asks for name accepts c. A wildcard in
 // c stands for a name; a wildcard asked for must be there itself, which x509's
 // VerifyHostname cannot tell.
-func carries(c *x509.Certificate, name string) bool {
+func Carries(c *x509.Certificate, name string) bool {
 	if slices.ContainsFunc(c.DNSNames, func(have string) bool { return strings.EqualFold(have, name) }) {
 		return true
 	}
@@ -129,3 +129,9 @@ func CanAuthenticateClients(c *x509.Certificate) bool {
 // SelfIssued reports whether c names itself as its issuer, as a root does. It
 // verifies nothing.
 func SelfIssued(c *x509.Certificate) bool { return bytes.Equal(c.RawIssuer, c.RawSubject) }
+
+// CanAuthenticateServers reports whether c may be presented as a server's
+// certificate.
+func CanAuthenticateServers(c *x509.Certificate) bool {
+	return hasUsage(c, x509.ExtKeyUsageServerAuth)
+}

@@ -1,0 +1,97 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// summary says in one line how many targets are well, and what ends next.
+func (r Report) summary() string {
+	text := r.tally()
+	var next *Result
+	for i, t := range r.Targets {
+		if c := t.first(); c != nil && c.SecondsLeft > 0 && (next == nil || c.SecondsLeft < next.first().SecondsLeft) {
+			next = &r.Targets[i]
+		}
+	}
+	if next != nil {
+		c := next.first()
+		text += fmt.Sprintf("; the next to end is %s of %s, %s", c.what(), next.Target, in(*c))
+	}
+	return text
+}
+
+// tally says "3 targets: 1 critical, 2 ok".
+func (r Report) tally() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{{r.Counts.Critical, "critical"}, {r.Counts.Warning, "warning"}, {r.Counts.Unknown, "unknown"}, {r.Counts.OK, "ok"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return fmt.Sprintf("%s: %s", plural(len(r.Targets), "target"), strings.Join(parts, ", "))
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// what names a certificate by its role, and a CA's by its name.
+func (c Certificate) what() string {
+	switch c.Role {
+	case "leaf":
+		return "the leaf"
+	case "client":
+		return "the client certificate"
+	}
+	return "the " + c.Role + " " + quote(c.display())
+}
+
+// in says when a certificate ends: "in 5 d", "expired 2 d ago".
+func in(c Certificate) string {
+	if c.SecondsLeft < 0 {
+		return "expired " + span(-c.SecondsLeft) + " ago"
+	}
+	return "in " + span(c.SecondsLeft)
+}
+
+// display is the name that people know a certificate by.
+func (c Certificate) display() string {
+	if c.Role == "leaf" || c.Role == "client" {
+		if len(c.Names) > 0 {
+			return some(c.Names)
+		}
+	}
+	if _, cn, ok := strings.Cut(","+c.Subject, ",CN="); ok {
+		cn, _, _ = strings.Cut(cn, ",")
+		if cn != "" {
+			return cn
+		}
+	}
+	if c.Subject != "" {
+		return c.Subject
+	}
+	return "serial " + short(c.Serial)
+}
+
+// everlasting is the end of certificates "which do not have a well-defined
+// expiration date" (RFC 5280, section 4.1.2.5).
+var everlasting = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
+// remaining is the first column: "5 d", "expired", "no end".
+func (c Certificate) remaining() string {
+	switch {
+	case c.SecondsLeft < 0:
+		return "expired"
+	case !c.NotAfter.Before(everlasting):
+		return "no end"
+	}
+	return span(c.SecondsLeft)
+}

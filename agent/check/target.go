@@ -1,0 +1,152 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/reload"
+)
+
+// A Target is what to look at, and what is wanted of it.
+type Target struct {
+	Kind Kind
+	Path string        // of a File or a CA
+	Key  Keys          // of a File
+	Peer reload.Server // of a Server: Address, Name, Client and Timeout count
+	Pair *reload.Trust // of a Server: what is presented where Peer.Client is nil; nil: nothing
+	Disk string        // of a Server: the file that it should have loaded; empty: not known
+	Want Want
+}
+
+// Keys says where the key of a file is and who must be able to read it.
+type Keys struct {
+	Path  string // empty: in the same file, if it holds one
+	Group int    // the group that must be able to read it; -1: none
+}
+
+// Name is how people know the target.
+func (t Target) Name() string {
+	if t.Kind == Server {
+		return t.Peer.Address
+	}
+	return t.Path
+}
+
+// look finds out all that Judge needs.
+func (t Target) look(ctx context.Context) Found {
+	if t.Kind == Server {
+		return t.visit(ctx)
+	}
+	return t.read()
+}
+
+// grace is what a visit may take beyond its timeout: for the question whether
+// a server that did not answer is a plaintext port.
+const grace = time.Second
+
+func (t Target) visit(ctx context.Context) Found {
+	within, cancel := context.WithTimeout(ctx, t.Peer.Timeout+grace)
+	defer cancel()
+	var trust reload.Trust
+	if t.Pair != nil {
+		trust = *t.Pair
+	}
+	f := Found{Target: t.Name(), Kind: Server}
+	f.Visit, f.Err = reload.New(t.Peer).Visit(within, trust)
+	f.Chain = f.Visit.Chain
+	var unknown *net.DNSError
+	switch {
+	case errors.Is(f.Err, context.DeadlineExceeded) && ctx.Err() == nil:
+		f.Err = fmt.Errorf("no answer within %s: the host is down, a firewall drops what is sent, or redis-server is stuck", t.Peer.Timeout)
+	case errors.As(f.Err, &unknown) && unknown.IsNotFound:
+		f.Err = fmt.Errorf("there is no host %s: check the name", unknown.Name)
+	}
+	if t.Disk != "" {
+		if text, _, err := readFile(t.Disk); err == nil {
+			f.OnDisk, _ = cert.ParseCertificates(text) // what is wrong with it is for its own target to say
+		}
+	}
+	return f
+}
+
+func (t Target) read() Found {
+	f := Found{Target: t.Path, Kind: t.Kind}
+	text, info, err := readFile(t.Path)
+	if err != nil {
+		f.Err = err
+		return f
+	}
+	if f.Chain, err = cert.ParseCertificates(text); err != nil {
+		f.Err = err
+	}
+	switch hasKey := bytes.Contains(text, []byte("PRIVATE KEY-----")); {
+	case t.Kind != File:
+	case t.Key.Path != "":
+		f.Key = readKey(t.Key)
+	case hasKey:
+		f.Key = newKey(t.Path, text, info, t.Key.Group)
+	case authorities(f.Chain):
+		f.Kind = CA
+	}
+	return f
+}
+
+// authorities says whether certs are CA certificates, each for itself. A
+// certificate with names is for a server, also when, like what openssl req -x509
+// makes, it calls itself a CA.
+func authorities(certs []*x509.Certificate) bool {
+	return len(certs) > 0 && !slices.ContainsFunc(certs, func(c *x509.Certificate) bool {
+		return !c.IsCA || len(c.DNSNames)+len(c.IPAddresses) > 0
+	})
+}
+
+func readKey(k Keys) *Key {
+	text, info, err := readFile(k.Path)
+	if err != nil {
+		return &Key{Path: k.Path, Err: err, WantGroup: -1}
+	}
+	return newKey(k.Path, text, info, k.Group)
+}
+
+func newKey(path string, text []byte, info os.FileInfo, group int) *Key {
+	k := &Key{Path: path, Mode: info.Mode(), WantGroup: group}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		k.GID = int(stat.Gid)
+	}
+	key, err := cert.ParseKey(text)
+	if err != nil {
+		k.Err = err
+		return k
+	}
+	k.Public = key.Public()
+	return k
+}
+
+// readFile reads a file of a size that PEM files have.
+func readFile(path string) ([]byte, os.FileInfo, error) {
+	const largest = 4 << 20
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, largest+1))
+	if err == nil && len(text) > largest {
+		err = fmt.Errorf("%s is larger than %d bytes: this is no PEM file", path, largest)
+	}
+	return text, info, err
+}
