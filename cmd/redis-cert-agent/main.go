@@ -50,6 +50,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
+	var said verdict
+	if errors.As(err, &said) {
+		return int(said)
+	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(stderr, "redis-cert-agent: %s\n", line)
 	}
@@ -86,7 +90,7 @@ it by a handshake.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	cmd.AddCommand(newRunCommand(&path), newRenewCommand(&path), newReloadCommand(&path), newStatusCommand(&path), newVersionCommand())
+	cmd.AddCommand(newRunCommand(&path), newRenewCommand(&path), newReloadCommand(&path), newStatusCommand(&path), newCheckCommand(&path), newVersionCommand())
 	return cmd
 }
 

@@ -67,6 +67,7 @@ func TestScripts(t *testing.T) {
 			"hand":      command((*stage).cmdHand),
 			"impostor":  command((*stage).cmdImpostor),
 			"inodes":    command((*stage).cmdInodes),
+			"issue":     command((*stage).cmdIssue),
 			"issued":    command((*stage).cmdIssued),
 			"mount":     command((*stage).cmdMount),
 			"notify":    command((*stage).cmdNotify),
@@ -77,6 +78,7 @@ func TestScripts(t *testing.T) {
 			"served":    command((*stage).cmdServed),
 			"snapshot":  command((*stage).cmdSnapshot),
 			"unchanged": command((*stage).cmdUnchanged),
+			"verdict":   command((*stage).cmdVerdict),
 		},
 	})
 }

@@ -41,6 +41,7 @@ type stage struct {
 	pebble   *pebble
 	proxy    *proxy
 	impostor *impostor
+	roots    map[string]*redistest.CA // of cmdIssue, by name
 
 	last      *x509.Certificate // what redis showed when it was last looked at
 	snapshots map[string]snapshot

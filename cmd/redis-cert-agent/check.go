@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"redis-cert-agent/agent/check"
+	"redis-cert-agent/agent/report"
+)
+
+// A verdict is the exit code of a check, which has said all there is to say.
+type verdict check.State
+
+func (v verdict) Error() string { return "check: " + check.State(v).String() }
+
+// checkOptions are what the command line of a check says.
+type checkOptions struct {
+	config string // path of the configuration
+	given  bool   // whether somebody named it
+
+	addresses             []string
+	list                  string // file with more of them; "-": standard input
+	files                 fileArgs
+	cas                   []string
+	clientCert, clientKey string
+	name, role            string
+	warn, crit            string // empty: those of the configuration, or the default
+	timeout               time.Duration
+	json, nagios, quiet   bool
+}
+
+func newCheckCommand(path *string) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check [flags] [HOST:PORT]...",
+		Short: "Say what is wrong with certificates, or soon will be",
+		Long: `Look at what redis-servers show and at what is in files, and say what is wrong
+with it, or soon will be: how long each certificate of the chain lasts, its root
+as well; names, issuers, keys, what they are for; whether a server takes your
+client certificate. No agent and no configuration is needed, and no password.
+
+Without HOST:PORT, --targets and --file it checks what the configuration names:
+what each server serves against what is on disk, the pair, the CA, and the client
+certificates. PORT is 6379 where it is left out.
+
+The exit code is that of monitoring plugins: 0 all is well, 1 warning, 2 critical
+(clients fail, or soon will), 3 unknown (a fault of the command line or the
+configuration, a file that this user may not read).`,
+		Example: `  redis-cert-agent check redis1.internal:6379 redis2.internal:6379
+  redis-cert-agent check --ca ca.crt --targets all-redis.txt --quiet
+  redis-cert-agent check --file redis.crt --key redis.key --warn 14d
+  redis-cert-agent check --client-cert app.crt --client-key app.key redis1.internal:6379
+  redis-cert-agent check --nagios      # what /etc/redis-cert-agent/config.yaml names`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.config, o.given, o.addresses = *path, cmd.Flags().Changed("config"), args
+			return o.run(cmd)
+		},
+	}
+	f := cmd.Flags()
+	f.Var(fileFlag{&o.files}, "file", "check the certificates in this PEM file (may be repeated)")
+	f.Var(keyFlag{&o.files}, "key", "the key of the --file before it (default: the one in the same file)")
+	f.StringArrayVar(&o.cas, "ca", nil, "trust the CA certificates in `FILE` (may be repeated; default: the system's)")
+	f.StringVar(&o.clientCert, "client-cert", "", "present the certificate in `FILE`, and check it")
+	f.StringVar(&o.clientKey, "client-key", "", "`FILE` of its key (default: the same file)")
+	f.StringVar(&o.name, "name", "", "`NAME` that certificates must carry (default: HOST of the target)")
+	f.StringVar(&o.role, "role", "", "what the certificates of --file are for: `server|client` (default: any)")
+	f.StringVar(&o.list, "targets", "", "`FILE` with one HOST:PORT a line, - for standard input")
+	f.StringVar(&o.warn, "warn", "", "`MARGIN` before an end that is a warning: a share of the lifetime, a time, or the lesser of both (default \"25%,21d\")")
+	f.StringVar(&o.crit, "crit", "", "`MARGIN` before an end that is critical (default \"10%,7d\")")
+	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for each server")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	f.BoolVar(&o.nagios, "nagios", false, "print what Nagios, Icinga and their like read")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is not well, and the summary")
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return o.fault(c, usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())})
+	})
+	return cmd
+}
+
+func (o *checkOptions) run(cmd *cobra.Command) error {
+	targets, err := o.targets(cmd.InOrStdin())
+	if err != nil {
+		return o.fault(cmd, err)
+	}
+	p := newProgress(cmd.ErrOrStderr(), len(targets))
+	r, err := check.Run(cmd.Context(), targets, time.Now(), p.done)
+	p.clear()
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted: nothing is known")
+	}
+	if err != nil {
+		return o.fault(cmd, err)
+	}
+	if err := o.write(cmd.OutOrStdout(), r); err != nil {
+		return o.fault(cmd, err)
+	}
+	if r.State == check.OK {
+		return nil
+	}
+	return verdict(r.State)
+}
+
+func (o *checkOptions) write(w io.Writer, r check.Report) error {
+	switch {
+	case o.json:
+		return r.WriteJSON(w)
+	case o.nagios:
+		return r.WriteNagios(w)
+	}
+	f, _ := w.(*os.File)
+	color := f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == ""
+	return r.WriteText(w, check.Style{Color: color, Faulty: o.quiet})
+}
+
+// fault says why nothing could be checked. A plugin says it on standard output,
+// where a monitor reads it.
+func (o *checkOptions) fault(cmd *cobra.Command, err error) error {
+	if o.nagios {
+		if check.WriteNagiosFault(cmd.OutOrStdout(), err) == nil {
+			return verdict(check.Unknown)
+		}
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(cmd.ErrOrStderr(), "redis-cert-agent: %s\n", line)
+	}
+	return verdict(check.Unknown)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/check"
+	"redis-cert-agent/agent/config"
+	"redis-cert-agent/reload"
+)
+
+// targets are what is to be checked, and how.
+func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if len(o.addresses)+len(o.files.files) == 0 && o.list == "" {
+		return o.configured()
+	}
+	if o.list != "" {
+		more, err := readTargets(o.list, stdin)
+		if err != nil {
+			return nil, err
+		}
+		o.addresses = append(o.addresses, more...)
+	}
+	warn, crit, err := o.margins(config.Monitor{})
+	if err != nil {
+		return nil, err
+	}
+	trust, err := o.trust()
+	if err != nil {
+		return nil, err
+	}
+	want := check.Want{Warn: warn, Crit: crit, Trust: trust}
+	files, err := o.namedFiles(want)
+	if err != nil {
+		return nil, err
+	}
+	client, own, err := o.client(want)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := o.servers(want, client)
+	targets := append(servers, append(files, own...)...)
+	if err == nil && len(targets) == 0 {
+		err = fmt.Errorf("--targets %s holds no target: write one HOST:PORT a line", o.list)
+	}
+	return targets, err
+}
+
+func (o *checkOptions) validate() error {
+	switch {
+	case o.json && o.nagios:
+		return usageError{errors.New("--json and --nagios: choose one")}
+	case o.role != "" && o.role != string(check.ServerRole) && o.role != string(check.ClientRole):
+		return usageError{fmt.Errorf("--role %q is neither server nor client", o.role)}
+	case o.clientKey != "" && o.clientCert == "":
+		return usageError{errors.New("--client-key is the key of --client-cert: give that too")}
+	case o.timeout <= 0:
+		return usageError{fmt.Errorf("--timeout %s: give a time, like 5s", o.timeout)}
+	}
+	return nil
+}
+
+// margins returns those of the command line, those of the configuration, or the
+// default ones.
+func (o *checkOptions) margins(m config.Monitor) (warn, crit cert.Margin, err error) {
+	parse := func(flag, text string, configured config.Margin, otherwise string) cert.Margin {
+		if text == "" && configured != (config.Margin{}) {
+			return cert.Margin(configured)
+		}
+		if text == "" {
+			text = otherwise
+		}
+		margin, bad := config.ParseMargin(text)
+		if bad != nil && err == nil {
+			err = usageError{fmt.Errorf("--%s %q %w", flag, text, bad)}
+		}
+		return cert.Margin(margin)
+	}
+	warn = parse("warn", o.warn, m.Warn, "25%,21d")
+	crit = parse("crit", o.crit, m.Crit, "10%,7d")
+	return warn, crit, err
+}
+
+// trust returns the CAs of --ca, or the system's.
+func (o *checkOptions) trust() (check.Trust, error) {
+	if len(o.cas) == 0 {
+		return check.SystemTrust()
+	}
+	var t check.Trust
+	for _, path := range o.cas {
+		roots, err := readRoots("--ca", path)
+		if err != nil {
+			return t, err
+		}
+		t.Named = append(t.Named, roots...)
+	}
+	return check.NewTrust(t.Named), nil
+}
+
+// namedFiles are those of --file.
+func (o *checkOptions) namedFiles(want check.Want) ([]check.Target, error) {
+	files, err := o.files.targets()
+	want.Role = check.Role(o.role)
+	if o.name != "" {
+		want.Names = []string{o.name}
+	}
+	for i := range files {
+		files[i].Want = want
+	}
+	return files, err
+}
+
+// client returns the certificate that is presented, and itself as a target.
+func (o *checkOptions) client(want check.Want) (func() (*tls.Certificate, error), []check.Target, error) {
+	if o.clientCert == "" {
+		return nil, nil, nil
+	}
+	key := o.clientKey
+	if key == "" {
+		key = o.clientCert
+	}
+	chain, err := os.ReadFile(o.clientCert)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--client-cert: %w", err)
+	}
+	secret, err := os.ReadFile(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--client-key: %w", err)
+	}
+	p, err := cert.Parse(chain, secret, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--client-cert %s and --client-key %s: %w; name a certificate and its own key", o.clientCert, key, err)
+	}
+	presented := p.TLS()
+	want.Role, want.AnyCA = check.ClientRole, true
+	own := check.Target{Kind: check.File, Path: o.clientCert, Key: check.Keys{Path: o.clientKey, Group: -1}, Want: want}
+	return func() (*tls.Certificate, error) { return &presented, nil }, []check.Target{own}, nil
+}
+
+// servers are the addresses, each once.
+func (o *checkOptions) servers(want check.Want, client func() (*tls.Certificate, error)) ([]check.Target, error) {
+	want.Role = check.ServerRole
+	seen := map[string]bool{}
+	var targets []check.Target
+	for _, text := range o.addresses {
+		host, port, err := splitTarget(text)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		address := net.JoinHostPort(host, port)
+		if seen[address] {
+			continue
+		}
+		seen[address] = true
+		name := o.name
+		if name == "" {
+			name = host
+		}
+		want.Names = []string{name}
+		targets = append(targets, check.Target{
+			Kind: check.Server, Want: want,
+			Peer: reload.Server{Address: address, Name: name, Client: client, Timeout: o.timeout},
+		})
+	}
+	return targets, nil
+}
