@@ -1,0 +1,112 @@
+package notify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"redis-cert-agent/agent/report"
+)
+
+// A Webhook posts each Message as JSON. Any 2xx answer is success.
+type Webhook struct{ Service }
+
+// Send implements Sender.
+func (w Webhook) Send(ctx context.Context, m Message) error { return w.post(ctx, m) }
+
+// Slack is an incoming webhook of Slack, or of what takes the same:
+// https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+type Slack struct{ Service }
+
+// escapes are those of Slack: "&, <, and > … are control characters". An @ must
+// not call people because an error has it: Mattermost would.
+var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b")
+
+// Send implements Sender. A test is one message.
+func (s Slack) Send(ctx context.Context, m Message) error {
+	text := m.line()
+	switch {
+	case m.Test && m.Status == Resolved:
+		return nil
+	case m.Test:
+	case m.Status == Resolved:
+		text += fmt.Sprintf("\nfrom %s to %s", report.Time(m.Since), report.Time(m.Now))
+	default:
+		text += "\nsince " + report.Time(m.Since)
+	}
+	return s.post(ctx, struct {
+		Text string `json:"text"`
+	}{escapes.Replace(text)})
+}
+
+// PagerDuty is an integration with Events API v2:
+// https://developer.pagerduty.com/docs/send-alert-event
+type PagerDuty struct {
+	Service
+	Key func() (string, error) // the routing key, read at each use
+}
+
+type pagerEvent struct {
+	RoutingKey string        `json:"routing_key"`
+	Action     string        `json:"event_action"` // trigger, resolve
+	DedupKey   string        `json:"dedup_key"`
+	Client     string        `json:"client,omitempty"`
+	Payload    *pagerPayload `json:"payload,omitempty"` // of trigger
+}
+
+type pagerPayload struct {
+	Summary   string    `json:"summary"`
+	Source    string    `json:"source"`
+	Severity  string    `json:"severity"` // critical, warning, error, info
+	Timestamp time.Time `json:"timestamp"`
+	Component string    `json:"component"`
+	Group     string    `json:"group"`
+	Class     string    `json:"class"`
+	Details   Message   `json:"custom_details"`
+}
+
+// What Events API v2 takes at most, in characters.
+const (
+	maxSummary = 1024
+	maxDedup   = 255
+)
+
+// Send implements Sender.
+func (p PagerDuty) Send(ctx context.Context, m Message) error {
+	key, err := p.Key()
+	if err != nil {
+		return err
+	}
+	return p.post(ctx, pagerEventOf(m, key), key)
+}
+
+func pagerEventOf(m Message, key string) pagerEvent {
+	e := pagerEvent{RoutingKey: key, Action: "resolve", DedupKey: dedupKey(m), Client: "redis-cert-agent"}
+	if m.Status == Resolved {
+		return e
+	}
+	summary := m.line()
+	if r := []rune(summary); len(r) > maxSummary {
+		summary = string(r[:maxSummary-1]) + "…"
+	}
+	e.Action = "trigger"
+	e.Payload = &pagerPayload{
+		Summary: summary, Source: m.Host, Severity: string(m.Problem.Severity), Timestamp: m.Since,
+		Component: "redis-cert-agent", Group: m.Instance, Class: m.Problem.Kind, Details: m,
+	}
+	return e
+}
+
+// dedupKey names a problem of this host, so that what is told again changes the
+// incident that there is.
+func dedupKey(m Message) string {
+	key := strings.Join([]string{"redis-cert-agent", m.Host, m.Instance, m.Problem.Key}, "/")
+	if len(key) <= maxDedup {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "redis-cert-agent/" + hex.EncodeToString(sum[:])
+}
