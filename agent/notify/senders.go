@@ -84,7 +84,7 @@ func (p PagerDuty) Send(ctx context.Context, m Message) error {
 }
 
 func pagerEventOf(m Message, key string) pagerEvent {
-	e := pagerEvent{RoutingKey: key, Action: "resolve", DedupKey: dedupKey(m), Client: "redis-cert-agent"}
+	e := pagerEvent{RoutingKey: key, Action: "resolve", DedupKey: dedupKey(m)}
 	if m.Status == Resolved {
 		return e
 	}
@@ -92,7 +92,7 @@ func pagerEventOf(m Message, key string) pagerEvent {
 	if r := []rune(summary); len(r) > maxSummary {
 		summary = string(r[:maxSummary-1]) + "…"
 	}
-	e.Action = "trigger"
+	e.Action, e.Client = "trigger", "redis-cert-agent"
 	e.Payload = &pagerPayload{
 		Summary: summary, Source: m.Host, Severity: string(m.Problem.Severity), Timestamp: m.Since,
 		Component: "redis-cert-agent", Group: m.Instance, Class: m.Problem.Kind, Details: m,

@@ -1,0 +1,382 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"redis-cert-agent/agent/report"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// What nobody may read anywhere.
+const (
+	hookPath = "/services/T00000000/B00000000/XXXXsecretXXXX"
+	token    = "tok-secret-4711"
+	key      = "0123456789abcdef0123456789abcdef"
+)
+
+// A receiver is a web service that keeps what it gets.
+type receiver struct {
+	*httptest.Server
+	roots string // a PEM file
+
+	mu   sync.Mutex
+	got  []string // requests
+	body []string
+	head []http.Header
+}
+
+// newReceiver starts an HTTPS service.
+func newReceiver(t *testing.T, handler http.HandlerFunc) *receiver {
+	r := &receiver{roots: filepath.Join(t.TempDir(), "roots.pem")}
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		text, _ := io.ReadAll(req.Body)
+		r.mu.Lock()
+		r.got, r.body, r.head = append(r.got, req.Method+" "+req.URL.String()), append(r.body, string(text)), append(r.head, req.Header)
+		r.mu.Unlock()
+		handler(w, req)
+	}))
+	r.Config.ErrorLog = log.New(io.Discard, "", 0)
+	r.StartTLS()
+	t.Cleanup(r.Close)
+	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate().Raw})
+	if err := os.WriteFile(r.roots, root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *receiver) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+func is(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+
+// service is that of the receiver, with a path, a query and a token that are secret.
+func (r *receiver) service() Service {
+	return Service{URL: is(r.URL + hookPath + "?key=q-secret-0815"), Token: is(token), Roots: r.roots, Agent: "redis-cert-agent/1"}
+}
+
+// sample is a message that has everything.
+func sample() Message {
+	return Message{
+		Status: Firing, Instance: "cache", Host: "redis1", Version: "1.2.3",
+		Problem: report.Problem{
+			Key: "expiring 7e22 CN=Root & <Sons>", Kind: report.CertExpiring, Subject: "CN=redis1", Severity: report.Critical,
+			Text: "the certificate CN=redis1 (serial 7e22, on disk) ends in 2 h, says \"Root & <Sons>\" @channel", Serial: "7e22", NotAfter: start.Add(2 * time.Hour),
+		},
+		Since: start.Add(-time.Hour), Now: start, Pair: &Pair{"7e22", start.Add(2 * time.Hour)},
+	}
+}
+
+func isOver(m Message) Message {
+	m.Status = Resolved
+	return m
+}
+
+func isTest(m Message) Message {
+	m.Test, m.Instance, m.Pair = true, "default", nil
+	m.Problem = report.Problem{Key: "test", Kind: "test", Severity: report.Warning, Text: "this is a test"}
+	return m
+}
+
+// What each kind of target gets is what docs/notify.md shows.
+func TestPayloads(t *testing.T) {
+	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	senders := map[string]Sender{"webhook": Webhook{r.service()}, "slack": Slack{r.service()}, "pagerduty": PagerDuty{r.service(), is(key)}}
+	for name, sender := range senders {
+		for state, m := range map[string]Message{"firing": sample(), "resolved": isOver(sample()), "test": isTest(sample())} {
+			if err := sender.Send(t.Context(), m); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			r.mu.Lock()
+			request, body, head := r.got[len(r.got)-1], r.body[len(r.body)-1], r.head[len(r.head)-1]
+			r.mu.Unlock()
+			if request != "POST "+hookPath+"?key=q-secret-0815" || head.Get("Authorization") != "Bearer "+token ||
+				head.Get("Content-Type") != "application/json" || head.Get("User-Agent") != "redis-cert-agent/1" {
+				t.Errorf("%s: %s %v", name, request, head)
+			}
+			golden(t, name+"_"+state+".json", body)
+		}
+	}
+	before := r.count()
+	if err := senders["slack"].Send(t.Context(), isTest(isOver(sample()))); err != nil || r.count() != before {
+		t.Errorf("a test is two messages in the chat: %v", err)
+	}
+}
+
+// golden compares text, JSON in one line, with a file that is easier to read.
+func golden(t *testing.T, name, text string) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
+		t.Fatalf("%s: %v in %s", name, err, text)
+	}
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, b.String(), want)
+	}
+}
+
+func TestPagerDutyLimits(t *testing.T) {
+	m := sample()
+	m.Problem.Text = strings.Repeat("é", 2000)
+	m.Problem.Key = strings.Repeat("k", 300)
+	e := pagerEventOf(m, key)
+	if n := len([]rune(e.Payload.Summary)); n != maxSummary {
+		t.Errorf("a summary of %d characters", n)
+	}
+	over := pagerEventOf(isOver(m), key)
+	if len(e.DedupKey) > maxDedup || e.DedupKey != over.DedupKey {
+		t.Errorf("%q is resolved as %q", e.DedupKey, over.DedupKey)
+	}
+	other := m
+	other.Problem.Key += "x"
+	elsewhere := m
+	elsewhere.Host = "redis2"
+	if pagerEventOf(other, key).DedupKey == e.DedupKey || pagerEventOf(elsewhere, key).DedupKey == e.DedupKey {
+		t.Error("two problems are one incident")
+	}
+}
+
+// What a service answers, and what becomes of it.
+func TestAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		code    int
+		header  string // of Retry-After
+		body    string
+		want    string
+		after   time.Duration
+		lasting bool
+	}{
+		"accepted":        {code: 202},
+		"nothing to say":  {code: 204},
+		"down":            {code: 500, want: "the service answers 500 Internal Server Error"},
+		"says why":        {code: 503, body: "being moved\nsecond line", want: "the service answers 503 Service Unavailable: being moved"},
+		"a page":          {code: 502, body: "<html>\n<h1>", want: "the service answers 502 Bad Gateway"},
+		"busy":            {code: 429, header: "30", want: "the service answers 429 Too Many Requests", after: 30 * time.Second},
+		"busy, a date":    {code: 503, header: "Fri, 31 Dec 1999 23:59:59 GMT", want: "the service answers 503 Service Unavailable"},
+		"busy, nonsense":  {code: 503, header: "-5", want: "the service answers 503 Service Unavailable"},
+		"too slow":        {code: 408, want: "the service answers 408 Request Timeout"},
+		"refused":         {code: 400, body: "invalid_payload", want: "the service answers 400 Bad Request: invalid_payload", lasting: true},
+		"no token":        {code: 401, want: "the service answers 401 Unauthorized; check the token, or the URL where that is the secret", lasting: true},
+		"gone":            {code: 404, body: "no_team", want: "the service answers 404 Not Found: no_team; check the URL", lasting: true},
+		"echoes the path": {code: 404, body: "Cannot POST " + hookPath, want: "the service answers 404 Not Found: Cannot POST …; check the URL", lasting: true},
+		"echoes all": {code: 403, body: "XXXXsecretXXXX T00000000 q-secret-0815 " + token + " " + key, want: "the service answers 403 Forbidden: … … … … …; check the token, or the URL where that is the secret",
+			lasting: true},
+		"colours": {code: 500, body: "\x1b[31mno\x00\tno\x1b[0m", want: "the service answers 500 Internal Server Error: [31mno no[0m"},
+		"long":    {code: 500, body: strings.Repeat("x", 99999), want: "the service answers 500 Internal Server Error: " + strings.Repeat("x", maxText-1) + "…"},
+		"unknown": {code: 299 + 300, want: "the service answers 599 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+				if c.header != "" {
+					w.Header().Set("Retry-After", c.header)
+				}
+				w.WriteHeader(c.code)
+				if c.code != http.StatusNoContent {
+					_, _ = io.WriteString(w, c.body)
+				}
+			})
+			err := PagerDuty{r.service(), is(key)}.Send(t.Context(), sample())
+			var f *Failure
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want == "":
+			case !errors.As(err, &f) || strings.TrimSpace(f.Text) != strings.TrimSpace(c.want) || f.After != c.after || f.Lasting != c.lasting:
+				t.Errorf("got %v (%+v)", err, f)
+			}
+		})
+	}
+}
+
+// A redirect would carry the token to another host.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	elsewhere := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, elsewhere.URL+"/there-secret", code)
+		})
+		err := Webhook{r.service()}.Send(t.Context(), sample())
+		var f *Failure
+		if !errors.As(err, &f) || !f.Lasting || !strings.HasSuffix(f.Text, "a redirect is not followed: give the URL where it leads") {
+			t.Errorf("%d: %v", code, err)
+		}
+		clean(t, err)
+	}
+	if n := elsewhere.count(); n > 0 {
+		t.Errorf("%d requests followed", n)
+	}
+}
+
+// clean checks that an error holds no secret and is one line.
+func clean(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		t.Error("it went well")
+		return
+	}
+	for _, secret := range []string{hookPath, "XXXX", "secret", "4711", "T0000", "services", key} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%q tells %q", err, secret)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("%q is not one line", err)
+	}
+}
+
+// The ways to fail before there is an answer.
+func TestUnheard(t *testing.T) {
+	hangs := newReceiver(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+	dribbles := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		for req.Context().Err() == nil {
+			_, _ = io.WriteString(w, "x")
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	breaks := newReceiver(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	old := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	old.TLS.MinVersion, old.TLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	closed := newReceiver(t, nil)
+	closed.Close()
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unknown := newReceiver(t, func(http.ResponseWriter, *http.Request) {}).service()
+	unknown.Roots = ""
+	noRoots, noFile, noURL, noToken, badURL, badPort, badToken := hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service()
+	noRoots.Roots = empty
+	noFile.Roots = empty + ".missing"
+	noURL.URL = func() (string, error) { return "", errors.New("there is no credential") }
+	noToken.Token = noURL.URL
+	badURL.URL = is("https://exa mple" + hookPath)
+	badPort.URL = is("https://example:XXXXsecret/")
+	badToken.Token = is("4711\nsecret")
+	for name, c := range map[string]struct {
+		Service
+		want string
+	}{
+		"hangs":      {hangs.service(), "no answer within "},
+		"dribbles":   {dribbles.service(), ""}, // whatever: in time
+		"breaks":     {breaks.service(), "EOF"},
+		"closed":     {closed.service(), "connection refused"},
+		"old TLS":    {old.service(), "tls: "},
+		"unknown":    {unknown, "x509: certificate signed by unknown authority"},
+		"no roots":   {noRoots, "there is no certificate in "},
+		"no file":    {noFile, "no such file"},
+		"no URL":     {noURL, "there is no credential"},
+		"no token":   {noToken, "there is no credential"},
+		"bad URL":    {badURL, "the URL is not one"},
+		"bad port":   {badPort, "the URL is not one"},
+		"bad header": {badToken, "invalid header field value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limit := timeout
+			if name == "hangs" || name == "dribbles" {
+				limit = 200 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			err := inTime(ctx, Webhook{c.Service}.Send(ctx, sample()))
+			clean(t, err)
+			if err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// A slow service is no failure.
+func TestSlowAnswer(t *testing.T) {
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		<-time.After(300 * time.Millisecond)
+		w.WriteHeader(http.StatusAccepted)
+		_ = http.NewResponseController(w).Flush()
+		<-time.After(300 * time.Millisecond)
+	})
+	if err := send(t.Context(), Webhook{r.service()}, sample()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Its certificate must be good for its name.
+func TestOtherName(t *testing.T) {
+	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	s := r.service()
+	s.URL = is(strings.Replace(r.URL, "127.0.0.1", "localhost", 1) + hookPath)
+	err := Webhook{s}.Send(t.Context(), sample())
+	clean(t, err)
+	if r.count() > 0 || err != nil && !strings.Contains(err.Error(), "certificate is valid for") {
+		t.Errorf("%v, %d requests", err, r.count())
+	}
+}
+
+// A secret that a service repeats at the place where its answer is cut is hidden
+// as a whole.
+func TestHideBeforeCut(t *testing.T) {
+	for n := range maxText + 20 {
+		text := hide(strings.Repeat("x", n)+token, []string{token})
+		if strings.Contains(text, "tok") {
+			t.Fatalf("after %d characters: %s", n, text)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 0, "0": 0, "120": 2 * time.Minute, "x": 0, "-1": 0, "99999999999999999999": 0,
+		start.Add(time.Minute).Format(http.TimeFormat): time.Minute, start.Add(-time.Minute).Format(http.TimeFormat): 0,
+	} {
+		if got := retryAfter(text, start); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// The heartbeat is a GET, without a body.
+func TestHeartbeatFetches(t *testing.T) {
+	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
+	s := r.service()
+	s.Token = nil
+	h := Heartbeat{Service: s}
+	if err := h.fetch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(r.got, r.body, r.head[0]["Content-Type"], r.head[0]["Authorization"]); got != "[GET "+hookPath+"?key=q-secret-0815] [] [] []" {
+		t.Errorf("got %s", got)
+	}
+	r.Close()
+	clean(t, h.fetch(t.Context()))
+}
