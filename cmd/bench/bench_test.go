@@ -32,6 +32,7 @@ func TestFigures(t *testing.T) {
 		rotation:  rotation{whole: 14, sum: 10},
 		idle:      idle{binary: 1, pings: 6, wantPings: 6},
 		endurance: endurance{commands: 1},
+		checked:   checked{whole: 19, bare: 10},
 	}
 	for _, f := range good.figures() {
 		if !f.met {
@@ -53,6 +54,7 @@ func TestFigures(t *testing.T) {
 		func(r *results) { r.endurance.late.threads = threadSlack + 1 },
 		func(r *results) { r.endurance.goroutines[1] = 1 },
 		func(r *results) { r.endurance.generations[1] = 1 },
+		func(r *results) { r.checked.whole = 21 },
 	} {
 		bad := good
 		worsen(&bad)

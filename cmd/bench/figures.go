@@ -52,6 +52,7 @@ func (r results) figures() []figure {
 		growth("threads", e.early.threads, e.late.threads, threadSlack, ""),
 		growth("goroutines", int64(e.goroutines[0]), int64(e.goroutines[1]), 0, ""),
 		growth("pairs on disk", int64(e.generations[0]), int64(e.generations[1]), 0, ""),
+		{"a check of 500 endpoints by the bare handshakes", ratio(r.checked.ratio()), "≤ 2", r.checked.ratio() <= maxCheck},
 	}
 }
 

@@ -75,6 +75,7 @@ type results struct {
 	rotation  rotation
 	endurance endurance
 	peer      peer
+	checked   checked
 }
 
 // A measurement fills in its part of the results.
@@ -98,6 +99,10 @@ var measurements = []measurement{
 	}},
 	{"peer", func(ctx context.Context, b *bench, r *results) (err error) {
 		r.peer, err = b.measurePeer(ctx)
+		return err
+	}},
+	{"check", func(ctx context.Context, b *bench, r *results) (err error) {
+		r.checked, err = b.measureCheck(ctx)
 		return err
 	}},
 }

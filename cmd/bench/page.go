@@ -96,6 +96,7 @@ loopback, with P-256 keys.
 	b.WriteString(r.idle.section())
 	b.WriteString(r.endurance.section())
 	b.WriteString(r.peer.section(r.rotation))
+	b.WriteString(r.checked.section())
 	b.WriteString("\n" + endOfPage)
 	return b.String()
 }
