@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"redis-cert-agent/agent/cert"
@@ -44,12 +45,13 @@ func (a *Agent) weigh(ctx context.Context, see *sight) {
 	if r.former != nil {
 		see.disk.All = append([]*pair.Generation{r.former}, see.disk.All...)
 	}
+	a.tellBlind(g)
 	// A clock that was set since must not hold us.
 	fresh := see.now.Sub(g.Since).Abs() < manners
 	if fresh && g != r.settled && !r.hurried && (fault != nil || g.KeyErr != nil) {
 		see.settle = g.Since.Add(manners)
 		a.Log.Debug("another hand may not have finished", report.KeyPath, a.Store.CertPath())
-		if r.sound != nil {
+		if r.sound != nil && a.bad == "" {
 			see.disk.Current, see.newest, see.unfit = r.sound, r.sound, nil
 			see.disk.All = append(see.disk.All, r.sound)
 		}
@@ -111,7 +113,6 @@ func (a *Agent) criticise(ctx context.Context, see *sight) {
 		a.learn(ctx, *see, g.Pair.Leaf())
 		see.unfit = a.unfit(*see)
 	}
-	a.tellBlind(g)
 	text := a.faultOf(see)
 	if text != "" && (a.bad == "" || r.named != g) {
 		r.named = g
@@ -131,6 +132,8 @@ func (a *Agent) faultOf(see *sight) string {
 	path := a.Store.CertPath()
 	const remedy = "whoever renews it has to put a good one there"
 	switch {
+	case errors.Is(g.Err, fs.ErrPermission):
+		return fmt.Sprintf("the pair at %s, which another hand renews, cannot be seen and is not loaded: %v", path, g.Err)
 	case g.Err != nil:
 		return fmt.Sprintf("the pair at %s, which another hand renews, is not loaded: %v; a redis-server that runs keeps what it has, one that starts now fails: %s", path, g.Err, remedy)
 	case see.unfit == nil:

@@ -105,24 +105,33 @@ func (g *Generation) judge(paths [3]string) {
 	if err := errs[keyRole]; errors.Is(err, fs.ErrPermission) || errors.Is(err, cert.ErrEncryptedKey) {
 		g.KeyErr, errs[keyRole] = errors.New(theirFault(paths[keyRole], err)), nil
 	}
-	var faults []string
+	var texts []string
 	for r, err := range errs {
 		if err != nil {
-			faults = append(faults, theirFault(paths[r], err))
+			texts = append(texts, theirFault(paths[r], err))
 		}
 	}
-	if len(faults) == 0 && g.KeyErr == nil {
+	if len(texts) == 0 && g.KeyErr == nil {
 		if _, err := cert.New(chain, key, nil); err != nil {
-			faults = []string{fmt.Sprintf("%s: %v in %s", paths[keyRole], err, paths[certRole])}
+			texts = []string{fmt.Sprintf("%s: %v in %s", paths[keyRole], err, paths[certRole])}
 		}
 	}
-	if len(faults) > 0 {
-		g.Err = errors.New(strings.Join(faults, "; "))
+	if len(texts) > 0 {
+		g.Err = &faults{strings.Join(texts, "; "), errors.Join(errs[:]...)}
 		return
 	}
 	g.Pair = &cert.Pair{Chain: chain, Key: key, CA: ca}
 	g.Leaf = g.Pair.Fingerprint()
 }
+
+// faults is what is wrong with the files, in one line.
+type faults struct {
+	text  string
+	cause error
+}
+
+func (f *faults) Error() string { return f.text }
+func (f *faults) Unwrap() error { return f.cause }
 
 // theirFault says what is wrong with a file of the other hand, naming it once,
 // and what to do when it may not be read.

@@ -167,6 +167,14 @@ func TestTheirKeyThatCannotBeRead(t *testing.T) {
 		}
 		return err
 	})
+	h.must(os.Chmod(h.opts.Paths.CA, 0))
+	as(t, func() error {
+		st, err := Read(h.opts)
+		if err == nil && !errors.Is(st.Current.Err, fs.ErrPermission) {
+			t.Errorf("what cannot be read is told as %v", st.Current.Err)
+		}
+		return err
+	})
 }
 
 // A key in a directory that only its group may pass, as Debian's

@@ -12,6 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// monitorConfig is that of an agent which leaves the renewal to another hand.
+const monitorConfig = `issuer: none
+names: [$NAME, localhost, 127.0.0.1]
+servers:
+  - address: $REDIS
+    password_file: $WORK/redis-password
+directory: $WORK/pair
+control: $WORK/control.sock
+files: {group: ""}
+paths: {cert: $WORK/tls/redis.crt, key: $WORK/tls/redis.key, ca: $WORK/tls/ca.crt}
+`
+
+// cmdMonitor writes the configuration of an agent that watches the files in tls.
+func (s *stage) cmdMonitor(ts *testscript.TestScript, args []string) error {
+	return os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(monitorConfig, ts.Getenv)), 0o600)
+}
+
 // cmdInodes holds everything below DIR against what it was: names, modes,
 // owners, inodes, and the times of content and of inode. An agent that left it
 // alone changed none of these.

@@ -69,6 +69,7 @@ func TestScripts(t *testing.T) {
 			"inodes":    command((*stage).cmdInodes),
 			"issue":     command((*stage).cmdIssue),
 			"issued":    command((*stage).cmdIssued),
+			"monitor":   command((*stage).cmdMonitor),
 			"mount":     command((*stage).cmdMount),
 			"notify":    command((*stage).cmdNotify),
 			"pebble":    command((*stage).cmdPebble),
