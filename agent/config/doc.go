@@ -201,16 +201,20 @@
 //	  the routing key of an integration with Events API v2, as a file or credential:NAME.
 //	notify[].pagerduty.url (default: https://events.pagerduty.com/v2/enqueue)
 //	  where the events go.
+//	notify[].pagerduty.roots_file (default: the roots of the system)
+//	  the root certificates, in PEM, that the service is verified by.
 //	notify[].command (default: none)
 //	  a program, by its absolute path, and its arguments; run without a shell, with the JSON of webhook on its standard input.
 //	notify[].after (default: 1m)
-//	  how long a trouble must last before it is told.
+//	  how long a trouble must last before it is told, and be gone before that is told.
 //	notify[].repeat (default: 24h)
 //	  how often a trouble that lasts is told again; 0s for once.
 //	heartbeat.url (default: none; either this or url_file is needed)
 //	  a URL that is fetched after every healthy round, so that who waits for it notices a dead host.
 //	heartbeat.url_file (default: none; either this or url is needed)
 //	  the same where the URL is a secret.
+//	heartbeat.roots_file (default: the roots of the system)
+//	  the root certificates, in PEM, that the service is verified by.
 //	heartbeat.every (default: 5m)
 //	  how often the agent looks and, when all is well, fetches the URL.
 package config

@@ -77,6 +77,8 @@ func TestOneFaultInMonitoring(t *testing.T) {
 		with("notify: [{slack: {url: 'https://a/'}, repeat: 1s}]"):                   `notify[0].repeat: 1s would flood`,
 		with("notify: [{slack: {url: 'https://a/'}, after: -1s}]"):                   `notify[0].after: -1s is negative`,
 		with("heartbeat: {url: 'https://a/', every: 1s}"):                            `heartbeat.every: 1s is too often`,
+		with("notify: [{pagerduty: {key_file: /k, roots_file: a}}]"):                 `notify[0].pagerduty.roots_file: "a" is not an absolute path`,
+		with("heartbeat: {url: 'https://a/', roots_file: a}"):                        `heartbeat.roots_file: "a" is not an absolute path`,
 		with("heartbeat: {every: 1m}"):                                               `heartbeat: no URL is given`,
 	} {
 		got := faultsOf(text)

@@ -32,16 +32,18 @@ type Webhook struct {
 
 // PagerDuty is an integration for Events API v2.
 type PagerDuty struct {
-	KeyFile Secret // the integration's routing key
-	URL     string
+	KeyFile   Secret // the integration's routing key
+	URL       string
+	RootsFile string // PEM, or empty: the roots of the system
 }
 
 // Heartbeat is a URL that is fetched after every healthy round. Exactly one of
 // URL and URLFile is set.
 type Heartbeat struct {
-	URL     string
-	URLFile Secret
-	Every   time.Duration
+	URL       string
+	URLFile   Secret
+	RootsFile string // PEM, or empty: the roots of the system
+	Every     time.Duration
 }
 
 const pagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
@@ -79,7 +81,7 @@ func (d *document) pagerDuty(dst **PagerDuty) decoder {
 	return func(field string, n ast.Node) {
 		p := &PagerDuty{URL: pagerDutyURL}
 		*dst = p
-		d.mapping(field, n, keys{"key_file": d.secret(&p.KeyFile), "url": d.text(&p.URL)})
+		d.mapping(field, n, keys{"key_file": d.secret(&p.KeyFile), "url": d.text(&p.URL), "roots_file": d.text(&p.RootsFile)})
 	}
 }
 
@@ -87,7 +89,10 @@ func (d *document) heartbeat(dst **Heartbeat) decoder {
 	return func(field string, n ast.Node) {
 		h := &Heartbeat{Every: 5 * time.Minute}
 		*dst = h
-		d.mapping(field, n, keys{"url": d.text(&h.URL), "url_file": d.secret(&h.URLFile), "every": into(d, &h.Every, parseDuration)})
+		d.mapping(field, n, keys{
+			"url": d.text(&h.URL), "url_file": d.secret(&h.URLFile), "roots_file": d.text(&h.RootsFile),
+			"every": into(d, &h.Every, parseDuration),
+		})
 	}
 }
 
@@ -106,6 +111,7 @@ func validateNotify(c *Config, d *document) {
 		if n.PagerDuty != nil {
 			kinds++
 			validateWebURL(n.PagerDuty.URL, field+".pagerduty.url", pagerDutyURL, d)
+			validateRoots(n.PagerDuty.RootsFile, field+".pagerduty", d)
 			if !n.PagerDuty.KeyFile.Set() {
 				d.fault(field+".pagerduty.key_file", "missing; write the path of the file that holds the routing key of the integration (Events API v2), or credential:NAME")
 			}
@@ -128,7 +134,7 @@ func validateNotify(c *Config, d *document) {
 		}
 	}
 	if h := c.Heartbeat; h != nil {
-		validateEither(h.URL, h.URLFile, "heartbeat", d)
+		validateWebhook(Webhook{URL: h.URL, URLFile: h.URLFile, RootsFile: h.RootsFile}, "heartbeat", d)
 		if h.Every < 10*time.Second {
 			d.fault("heartbeat.every", "%s is too often; write 10s or more", h.Every)
 		}
@@ -137,8 +143,12 @@ func validateNotify(c *Config, d *document) {
 
 func validateWebhook(w Webhook, field string, d *document) {
 	validateEither(w.URL, w.URLFile, field, d)
-	if w.RootsFile != "" || d.has(field+".roots_file") {
-		absolute(d, field+".roots_file", w.RootsFile)
+	validateRoots(w.RootsFile, field, d)
+}
+
+func validateRoots(path, field string, d *document) {
+	if path != "" || d.has(field+".roots_file") {
+		absolute(d, field+".roots_file", path)
 	}
 }
 
@@ -192,15 +202,18 @@ func validateProgram(command []string, field string, d *document) {
 
 // checkNotify looks at the secrets and files that notify and heartbeat name.
 func checkNotify(c *Config, d *document) {
+	roots := func(field, path string) {
+		if path != "" {
+			checkReadable(d, field+".roots_file", path)
+		}
+	}
 	hook := func(field string, w *Webhook) {
 		if w == nil {
 			return
 		}
 		checkSecret(d, field+".url_file", w.URLFile, webURLForm)
 		checkSecret(d, field+".token_file", w.TokenFile, nil)
-		if w.RootsFile != "" {
-			checkReadable(d, field+".roots_file", w.RootsFile)
-		}
+		roots(field, w.RootsFile)
 	}
 	for i, n := range c.Notify {
 		field := fmt.Sprintf("notify[%d]", i)
@@ -208,6 +221,7 @@ func checkNotify(c *Config, d *document) {
 		hook(field+".slack", n.Slack)
 		if n.PagerDuty != nil {
 			checkSecret(d, field+".pagerduty.key_file", n.PagerDuty.KeyFile, nil)
+			roots(field+".pagerduty", n.PagerDuty.RootsFile)
 		}
 		if len(n.Command) > 0 {
 			if err := programFault(n.Command[0]); err != nil {
@@ -217,6 +231,7 @@ func checkNotify(c *Config, d *document) {
 	}
 	if c.Heartbeat != nil {
 		checkSecret(d, "heartbeat.url_file", c.Heartbeat.URLFile, webURLForm)
+		roots("heartbeat", c.Heartbeat.RootsFile)
 	}
 }
 
