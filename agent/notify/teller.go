@@ -104,6 +104,6 @@ func (t *teller) tell(ctx context.Context, s report.Status, what news) {
 
 // logFailure logs that a target could not be told, for the nth time in a row.
 func logFailure(ctx context.Context, log *slog.Logger, name string, err error, n int, attrs ...slog.Attr) {
-	attrs = append(attrs, slog.String(report.KeyTarget, name), slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, n))
-	report.NotifyFailed.Log(ctx, log, fmt.Sprintf("%s could not be told: %v", name, err), attrs...)
+	about := []slog.Attr{slog.String(report.KeyTarget, name), slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, n)}
+	report.NotifyFailed.Log(ctx, log, fmt.Sprintf("%s could not be told: %v", name, err), append(about, attrs...)...)
 }
