@@ -21,6 +21,8 @@ type Handlers struct {
 	History func() []Deed
 	Renew   func(ctx context.Context, force bool) (Outcome, error)
 	Reload  func(ctx context.Context) error
+
+	TestNotify func(ctx context.Context) []Trial
 }
 
 // Outcome is what a renewal did.
@@ -112,6 +114,7 @@ func removeStale(path string) error {
 //	GET  /history         the last events as JSON, the oldest first
 //	POST /renew[?force=1] looks now; with force, gets a new certificate
 //	POST /reload          reads the configuration again
+//	POST /notify          sends a test message to every place of notify
 //
 // Everybody who can connect may GET; only root and the agent's own user may POST.
 func Serve(ctx context.Context, l net.Listener, h Handlers) error {
@@ -160,6 +163,9 @@ func (h Handlers) mux() http.Handler {
 	}))
 	mux.HandleFunc("POST /reload", privileged(func(w http.ResponseWriter, r *http.Request) {
 		result(w, reply{}, h.Reload(r.Context()))
+	}))
+	mux.HandleFunc("POST /notify", privileged(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusOK, h.TestNotify(r.Context()))
 	}))
 	return mux
 }

@@ -90,7 +90,7 @@ it by a handshake.`,
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	cmd.AddCommand(newRunCommand(&path), newRenewCommand(&path), newReloadCommand(&path), newStatusCommand(&path), newCheckCommand(&path), newVersionCommand())
+	cmd.AddCommand(newRunCommand(&path), newRenewCommand(&path), newReloadCommand(&path), newStatusCommand(&path), newCheckCommand(&path), newNotifyCommand(&path), newVersionCommand())
 	return cmd
 }
 

@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"redis-cert-agent/agent"
 	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/notify"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/report"
 )
@@ -54,6 +56,9 @@ type daemon struct {
 	changes chan change
 
 	history *report.History // nil until the directory is the agent's
+
+	notifier atomic.Pointer[notify.Notifier] // of the configuration in force
+	changed  <-chan struct{}                 // there is another status on the board
 }
 
 // A change asks for another configuration.
@@ -66,6 +71,8 @@ func newDaemon(c *config.Config, log *slog.Logger) *daemon {
 	d := &daemon{first: c, slot: make(slot, 1), changes: make(chan change)}
 	log = slog.New(report.Tap(log.Handler(), d.record)).With(slog.String(report.KeyInstance, c.Instance))
 	d.base = base{log: log, board: new(report.Board)}
+	d.changed = d.board.Watch()
+	d.notifier.Store(notifierOf(c, d.base))
 	return d
 }
 
@@ -118,7 +125,9 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) runAll(ctx context.Context, store *pair.Store, a *agent.Agent) error {
 	current := d.first
 	for {
+		stop := d.tell(ctx, current)
 		next, err := d.runOne(ctx, store, a)
+		stop()
 		if errors.Is(err, agent.ErrBlind) {
 			continue // watch anew, or tell why that is impossible
 		}
@@ -188,7 +197,8 @@ func (d *daemon) handlers() report.Handlers {
 			err := d.slot.renew(ctx, force)
 			return report.OutcomeOf(before, d.board.Get()), err
 		},
-		Reload: d.reload,
+		Reload:     d.reload,
+		TestNotify: d.testNotify,
 	}
 }
 

@@ -65,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"fails":     command((*stage).cmdFails),
 			"front":     command((*stage).cmdFront),
 			"hand":      command((*stage).cmdHand),
+			"hook":      command((*stage).cmdHook),
 			"impostor":  command((*stage).cmdImpostor),
 			"inodes":    command((*stage).cmdInodes),
 			"issue":     command((*stage).cmdIssue),

@@ -41,6 +41,7 @@ type stage struct {
 	pebble   *pebble
 	proxy    *proxy
 	impostor *impostor
+	hook     *hook
 	roots    map[string]*redistest.CA // of cmdIssue, by name
 
 	last      *x509.Certificate // what redis showed when it was last looked at

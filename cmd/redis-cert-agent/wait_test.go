@@ -61,6 +61,7 @@ func (s *stage) accepted(chain []*x509.Certificate) error {
 //	await file FILE      FILE is there
 //	await log REGEXP     a line of the agent's log matches
 //	await notify REGEXP  a message to systemd matches
+//	await hook REGEXP    a message to one that is told matches
 //	await asked N        the proxy before the authority was asked N times for a certificate
 func (s *stage) cmdAwait(ts *testscript.TestScript, args []string) error {
 	what, arg := args[0], ""
@@ -84,6 +85,8 @@ func (s *stage) cmdAwait(ts *testscript.TestScript, args []string) error {
 		return s.awaitMatch("agent.log", arg)
 	case "notify":
 		return s.awaitMatch("notify.log", arg)
+	case "hook":
+		return s.awaitMatch("hook.log", arg)
 	case "asked":
 		var n int
 		if _, err := fmt.Sscan(arg, &n); err != nil {
