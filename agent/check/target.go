@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -72,29 +73,34 @@ func (t Target) visit(ctx context.Context) Found {
 		f.Err = fmt.Errorf("there is no host %s: check the name", unknown.Name)
 	}
 	if t.Disk != "" {
-		if text, _, err := readFile(t.Disk); err == nil {
-			f.OnDisk, _ = cert.ParseCertificates(text) // what is wrong with it is for its own target to say
+		if file, err := readFile(t.Disk); err == nil {
+			f.OnDisk, _ = cert.ParseCertificates(file.text) // what is wrong with it is for its own target to say
 		}
 	}
 	return f
 }
 
 func (t Target) read() Found {
-	f := Found{Target: t.Path, Kind: t.Kind}
-	text, info, err := readFile(t.Path)
+	file, err := readFile(t.Path)
 	if err != nil {
-		f.Err = err
-		return f
+		return Found{Target: t.Path, Kind: t.Kind, Err: err}
 	}
-	if f.Chain, err = cert.ParseCertificates(text); err != nil {
-		f.Err = err
-	}
-	switch hasKey := bytes.Contains(text, []byte("PRIVATE KEY-----")); {
-	case t.Kind != File:
-	case t.Key.Path != "":
+	f := t.parse(file)
+	if t.Kind == File && t.Key.Path != "" {
 		f.Key = readKey(t.Key)
-	case hasKey:
-		f.Key = newKey(t.Path, text, info, t.Key.Group)
+	}
+	return f
+}
+
+// parse takes apart what a file holds: its certificates, and a key where nobody
+// named another.
+func (t Target) parse(file content) Found {
+	f := Found{Target: t.Path, Kind: t.Kind}
+	f.Chain, f.Err = cert.ParseCertificates(file.text)
+	switch {
+	case t.Kind != File || t.Key.Path != "":
+	case bytes.Contains(file.text, []byte("PRIVATE KEY-----")):
+		f.Key = newKey(Keys{Path: t.Path, Group: t.Key.Group}, file)
 	case authorities(f.Chain):
 		f.Kind = CA
 	}
@@ -111,42 +117,50 @@ func authorities(certs []*x509.Certificate) bool {
 }
 
 func readKey(k Keys) *Key {
-	text, info, err := readFile(k.Path)
+	file, err := readFile(k.Path)
 	if err != nil {
 		return &Key{Path: k.Path, Err: err, WantGroup: -1}
 	}
-	return newKey(k.Path, text, info, k.Group)
+	return newKey(k, file)
 }
 
-func newKey(path string, text []byte, info os.FileInfo, group int) *Key {
-	k := &Key{Path: path, Mode: info.Mode(), WantGroup: group}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		k.GID = int(stat.Gid)
-	}
-	key, err := cert.ParseKey(text)
+func newKey(k Keys, file content) *Key {
+	found := &Key{Path: k.Path, Mode: file.mode, GID: file.gid, WantGroup: k.Group}
+	key, err := cert.ParseKey(file.text)
 	if err != nil {
-		k.Err = err
-		return k
+		found.Err = err
+		return found
 	}
-	k.Public = key.Public()
-	return k
+	found.Public = key.Public()
+	return found
+}
+
+// content is what a file holds, and who may read it.
+type content struct {
+	text []byte
+	mode fs.FileMode
+	gid  int
 }
 
 // readFile reads a file of a size that PEM files have.
-func readFile(path string) ([]byte, os.FileInfo, error) {
+func readFile(path string) (content, error) {
 	const largest = 4 << 20
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return content{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return content{}, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, largest+1))
 	if err == nil && len(text) > largest {
-		err = fmt.Errorf("%s is larger than %d bytes: this is no PEM file", path, largest)
+		err = fmt.Errorf("it is larger than %d bytes: this is no PEM file", largest)
 	}
-	return text, info, err
+	c := content{text: text, mode: info.Mode(), gid: -1}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		c.gid = int(stat.Gid)
+	}
+	return c, err
 }
