@@ -44,8 +44,8 @@ func (f keyFlag) Set(path string) error {
 
 func (fileFlag) String() string { return "" }
 func (keyFlag) String() string  { return "" }
-func (fileFlag) Type() string   { return "CERT" }
-func (keyFlag) Type() string    { return "KEY" }
+func (fileFlag) Type() string   { return "FILE" }
+func (keyFlag) Type() string    { return "FILE" }
 
 // targets pairs each key with the file before it; as many keys as files are
 // paired in order, wherever they stand.
