@@ -222,10 +222,15 @@ func TestTheirsAreLeftAlone(t *testing.T) {
 	st := h.load()
 	h.must(s.Link())
 	h.must(s.Remember())
+	for range 2 * h.opts.Keep { // of an earlier time
+		g, err := s.Put(issue(t), Origin{})
+		h.must(err)
+		h.must(s.Switch(g.ID))
+	}
 	h.must(s.Prune())
-	g, err := s.Put(issue(t), Origin{})
-	h.must(err)
-	h.must(s.Switch(g.ID))
+	if _, err := os.Stat(s.generation(1)); err != nil {
+		t.Errorf("the agent's own pairs are gone: %v", err)
+	}
 	if _, err := s.Adopt(&Foreign{Pair: st.Current.Pair}, Origin{}); err == nil {
 		t.Error("it was adopted")
 	}
