@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
@@ -41,7 +40,7 @@ func (a *Agent) load(ctx context.Context, see sight, step plan.Step) error {
 			continue
 		}
 		proven++
-		a.succeed(ctx, see, i, now().Sub(start))
+		a.succeed(ctx, see, i, slog.Duration(report.KeyDuration, now().Sub(start)))
 	}
 	if proven == 0 && len(step.Servers) == len(a.Servers) {
 		errs = append(errs, a.rollBack(ctx, see, step, errs))
@@ -175,13 +174,14 @@ func (a *Agent) restore(ctx context.Context, see sight, step plan.Step) {
 	}
 }
 
-// succeed notes that server i shows the newest pair.
-func (a *Agent) succeed(ctx context.Context, see sight, i int, took time.Duration) {
+// succeed notes that server i shows the newest pair. A duration among the
+// attributes is that of a reload; one that was found to show it has none.
+func (a *Agent) succeed(ctx context.Context, see sight, i int, attrs ...slog.Attr) {
 	m := &a.servers[i]
 	m.proven, m.behind, m.failed, m.err = true, false, plan.Attempts{}, nil
 	leaf := see.newest.Pair.Leaf()
 	report.Loaded.Log(ctx, a.logServer(i), fmt.Sprintf("%s serves %s, valid until %s, proven by a handshake",
-		a.Servers[i].Name, report.Serial(leaf), report.Time(leaf.NotAfter)), append(about(leaf), slog.Duration(report.KeyDuration, took))...)
+		a.Servers[i].Name, report.Serial(leaf), report.Time(leaf.NotAfter)), append(about(leaf), attrs...)...)
 }
 
 func (a *Agent) allProven() bool {
