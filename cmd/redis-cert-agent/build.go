@@ -62,9 +62,7 @@ func (b base) build(c *config.Config, store *pair.Store) (*agent.Agent, error) {
 		Instance:    c.Instance,
 		Version:     releaseVersion(),
 		Successor:   b.successor,
-	}
-	if c.Heartbeat != nil {
-		o.LookEvery = c.Heartbeat.Every
+		LookEvery:   lookEvery(c),
 	}
 	for _, i := range c.Issuers {
 		if i.ACME != nil {

@@ -54,6 +54,7 @@ type daemon struct {
 	first   *config.Config // the one of the start; its path, control socket and history stay
 	slot    slot
 	changes chan change
+	exposed *exposure
 
 	history *report.History // nil until the directory is the agent's
 
@@ -71,6 +72,7 @@ func newDaemon(c *config.Config, log *slog.Logger) *daemon {
 	d := &daemon{first: c, slot: make(slot, 1), changes: make(chan change)}
 	log = slog.New(report.Tap(log.Handler(), d.record)).With(slog.String(report.KeyInstance, c.Instance))
 	d.base = base{log: log, board: new(report.Board)}
+	d.exposed = newExposure(c.Instance, d.board, log)
 	d.changed = d.board.Watch()
 	d.notifier.Store(notifierOf(c, d.base))
 	return d
@@ -78,6 +80,7 @@ func newDaemon(c *config.Config, log *slog.Logger) *daemon {
 
 // record is told of every event that is logged.
 func (d *daemon) record(e report.Entry) {
+	d.exposed.Observe(e)
 	if d.history != nil {
 		d.history.Add(e)
 	}
@@ -93,6 +96,7 @@ func (d *daemon) remember() (forget func()) {
 const historyFile = "history.json"
 
 func (d *daemon) run(ctx context.Context) error {
+	defer d.exposed.close()
 	store, a, err := d.open(d.first)
 	if err != nil {
 		return err
@@ -180,6 +184,9 @@ func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
 		return nil, nil, err
 	}
 	a, err := d.build(c, store)
+	if err == nil {
+		err = d.exposed.change(c)
+	}
 	if err != nil {
 		store.Close()
 		return nil, nil, err
@@ -189,6 +196,7 @@ func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
 
 func (d *daemon) handlers() report.Handlers {
 	return report.Handlers{
+		Metrics: d.exposed,
 		Status:  d.board.Get,
 		History: d.history.All,
 		Renew: func(ctx context.Context, force bool) (report.Outcome, error) {
