@@ -28,6 +28,7 @@ check "nothing has failed" same "" on systemctl list-units --failed --plain --no
 # systemd 247 says that a condition did not hold, and not which.
 [ "$SUITE" = bullseye ] || check "status names the missing file" outputs "ConditionPathExists=/etc/redis-cert-agent/config.yaml" on systemctl status $agent
 check "status names the example" outputs "file:///etc/redis-cert-agent/config.yaml.example" on systemctl status $agent
+check "each alert leads to an entry of the runbook" on sh -c "sed -n 's|.*runbook_url: file://\(.*\)#.*|\1|p' /usr/share/redis-cert-agent/prometheus/*.yml | sort -u | xargs ls"
 check "the template unit is there" outputs "redis-cert-agent@.service" on systemctl list-unit-files 'redis-cert-agent@*'
 
 phase bad input
