@@ -67,15 +67,9 @@ func (a *Agent) weigh(ctx context.Context, see *sight) {
 // is: the other hand decides.
 func (a *Agent) unfit(see sight) error {
 	p := see.disk.Current.Pair
-	roots := cert.Merge(p.CA, a.Roots)
-	need := a.need(see, roots)
+	need := a.need(see, cert.Merge(p.CA, a.Roots))
 	need.KeyType = ""
-	var rootless error
-	if len(roots) == 0 {
-		need.Roots = nil
-		rootless = errors.New("nothing tells which CA clients trust: name its certificate as paths.ca or roots.file (the public ones are in /etc/ssl/certs/ca-certificates.crt)")
-	}
-	return together(need.Check(p, see.now), rootless)
+	return need.Check(p, see.now)
 }
 
 // accept notes that the other hand has put a good pair there. Redis does not

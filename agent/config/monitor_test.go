@@ -33,7 +33,7 @@ func monitorOnly(lines string) string {
 }
 
 func TestMonitorOnly(t *testing.T) {
-	c := mustParse(t, "config.yaml", monitorOnly("paths: {cert: /a/c, key: /a/k}"))
+	c := mustParse(t, "config.yaml", monitorOnly("paths: {cert: /a/c, key: /a/c, ca: /a/ca}"))
 	if !c.MonitorOnly || len(c.Issuers) != 0 {
 		t.Errorf("%+v", c)
 	}
@@ -48,9 +48,10 @@ func TestMonitorOnly(t *testing.T) {
 // Each of these has one fault, which says the words.
 func TestOneFaultInMonitoring(t *testing.T) {
 	for text, want := range map[string]string{
-		monitorOnly(""):                    `paths.cert: missing; without an issuer`,
-		monitorOnly("paths: {cert: /a/c}"): `paths.key: missing`,
-		strings.Replace(monitorOnly("paths: {cert: /a/c, key: /a/k}"), "none", "nobody", 1): `issuer: "nobody" is no certificate authority`,
+		monitorOnly("roots: {file: /a/ca}"):                                                            `paths.cert: missing; without an issuer`,
+		monitorOnly("paths: {cert: /a/c, ca: /a/ca}"):                                                  `paths.key: missing`,
+		monitorOnly("paths: {cert: /a/c, key: /a/k}"):                                                  `roots.file: missing; without paths.ca`,
+		strings.Replace(monitorOnly("paths: {cert: /a/c, key: /a/k, ca: /a/ca}"), "none", "nobody", 1): `issuer: "nobody" is no certificate authority`,
 
 		with("monitor: {files: [a]}"):                                                `monitor.files[0]: "a" is not an absolute path`,
 		with("monitor: {files: [/a, /a]}"):                                           `monitor.files[1]: "/a" is already monitor.files[0]`,

@@ -88,7 +88,7 @@ func validatePaths(c *Config, d *document) {
 			continue
 		}
 		absolute(d, field, f.path)
-		if other, ok := seen[filepath.Clean(f.path)]; ok {
+		if other, ok := seen[filepath.Clean(f.path)]; ok && !c.MonitorOnly { // where it only reads, one file may hold all
 			d.fault(field, "%s is already %s; the agent writes each into a file of its own", quote(f.path), other)
 		}
 		seen[filepath.Clean(f.path)] = field

@@ -36,7 +36,11 @@ func (s Status) WriteText(w io.Writer, color bool) error {
 
 func (s Status) writePair(p *page) {
 	if s.Pair == nil {
-		p.row("certificate", p.paint("none on disk", false, false))
+		what := "none on disk"
+		if s.MonitorOnly {
+			what += " that redis could load"
+		}
+		p.row("certificate", p.paint(what, false, false))
 		return
 	}
 	c := s.Pair
@@ -51,14 +55,18 @@ func (s Status) writePair(p *page) {
 	if c.Generation > 0 {
 		origin = append(origin, fmt.Sprintf("generation %d", c.Generation))
 	}
-	if c.Method != "" {
+	if c.Method != "" && !s.MonitorOnly {
 		origin = append(origin, "by "+c.Method)
 	}
 	if !c.IssuedAt.IsZero() {
 		origin = append(origin, ago(s.Now, c.IssuedAt))
 	}
 	if len(origin) > 0 {
-		p.row("  issued", strings.Join(origin, ", "))
+		label := "  issued"
+		if s.MonitorOnly {
+			label = "  put there"
+		}
+		p.row(label, strings.Join(origin, ", "))
 	}
 	if c.By != "" {
 		p.row("  from", c.By)
