@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func (j *judge) broken(err error) {
 	var noCA x509.ConstraintViolationError
 	switch {
 	case errors.As(err, &old):
-		j.say(Critical, CodeWeakHash, fmt.Sprintf("the chain is signed with %s, which clients refuse", x509.SignatureAlgorithm(old)), "have it issued again with SHA-256")
+		j.worsen(CodeWeakHash)
 	case errors.As(err, &sig) && errors.As(err, &noCA):
 		j.blame(sig.issuer, Critical, CodeChain, fmt.Sprintf("%s has issued %s and is no CA", called(sig.issuer), called(sig.c)), remedy)
 	case errors.As(err, &sig):
@@ -143,8 +144,8 @@ func (j *judge) broken(err error) {
 
 // strength judges keys and hashes that are still in use and should not be.
 func (j *judge) strength(c *x509.Certificate) {
-	if key := keyType(c); key == "rsa-1024" || key == "rsa-512" || key == "rsa-768" || strings.HasPrefix(key, "*dsa") {
-		j.blame(c, Warning, CodeWeakKey, fmt.Sprintf("the key of %s is %s, which newer clients refuse", j.what(c), strings.Trim(key, "*")),
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
+		j.blame(c, Warning, CodeWeakKey, fmt.Sprintf("the key of %s is %s, which newer clients refuse", j.what(c), keyType(c)),
 			"renew it with a key of ec-p256, or rsa-2048 and more")
 	}
 	switch c.SignatureAlgorithm {

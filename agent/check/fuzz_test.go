@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,7 +20,9 @@ import (
 // always a verdict, and it says only what may stand on a terminal.
 func FuzzInspect(f *testing.F) {
 	// The same in every process, as the fuzzer has several.
-	seed := func(b byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize)) }
+	seed := func(b byte) ed25519.PrivateKey {
+		return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
+	}
 	root := issue(f, nil, seed(1), func(c *x509.Certificate) {
 		c.Subject.CommonName, c.DNSNames, c.NotAfter = "root", nil, now.Add(10*year)
 		c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
@@ -41,6 +44,9 @@ func FuzzInspect(f *testing.F) {
 		func(c *x509.Certificate) { c.Subject, c.DNSNames = pkix.Name{}, nil },
 		func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotAfter, c.NotBefore },
 		func(c *x509.Certificate) { c.NotAfter = everlasting },
+		func(c *x509.Certificate) {
+			c.NotBefore, c.NotAfter = time.Time{}.AddDate(-1, 0, 0), time.Time{}.AddDate(-1, 0, 1)
+		},
 		func(c *x509.Certificate) { c.Subject.CommonName = "\x1b]0;owned\x07 | 'x'=1\r\nOK\u202e" },
 		func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true },
 	} {
@@ -65,7 +71,7 @@ func FuzzInspect(f *testing.F) {
 			found = Found{Target: "redis.internal:6379", Kind: Server}
 			found.Chain, found.Err = x509.ParseCertificates(data)
 			if found.Err == nil && len(found.Chain) > 0 {
-				found.Visit = reload.Visit{AsksClient: true, Presented: found.Chain[0], Refusal: string(data[:min(40, len(data))])}
+				found.Visit = reload.Visit{AsksClient: true, Presented: found.Chain[0], Refusal: string(data[:min(40, len(data))]), Accepted: unix%2 == 0}
 			} else if found.Err == nil {
 				return // a handshake without a certificate is none
 			}
@@ -86,6 +92,9 @@ func FuzzInspect(f *testing.F) {
 					t.Errorf("finding %+v", finding)
 				}
 			}
+			if served && found.Err == nil && w.Trust.Named != nil && (r.State == Critical) == accepted(found.Chain, w, at) && !soon(r) {
+				t.Errorf("a client accepts it: %v, and it is %s: %+v", accepted(found.Chain, w, at), r.State, r.Findings)
+			}
 			report := NewReport([]Result{r}, at)
 			checkOutputs(t, report)
 			var b bytes.Buffer
@@ -97,6 +106,22 @@ func FuzzInspect(f *testing.F) {
 				t.Errorf("%s becomes %s: %v", r.State, again.State, err)
 			}
 		}
+	})
+}
+
+// accepted says whether a client takes the chain.
+func accepted(chain []*x509.Certificate, w Want, at time.Time) bool {
+	_, err := chain[0].Verify(x509.VerifyOptions{
+		Roots: w.Trust.Pool, Intermediates: cert.Pool(chain[1:]), CurrentTime: at, DNSName: w.Names[0],
+	})
+	return err == nil
+}
+
+// soon says whether it is critical for what only will be, or for a client
+// certificate.
+func soon(r Result) bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool {
+		return f.State == Critical && (f.Code == CodeExpiring || f.Code == CodeClientAuth)
 	})
 }
 

@@ -67,6 +67,19 @@ func (j *judge) blame(c *x509.Certificate, s State, code, text, remedy string) {
 	}
 }
 
+// worsen makes the warnings of a code critical.
+func (j *judge) worsen(code string) {
+	for i, f := range j.res.Findings {
+		if f.Code != code {
+			continue
+		}
+		j.res.Findings[i].State = Critical
+		if f.Certificate != nil {
+			j.res.Certificates[*f.Certificate].State = Critical
+		}
+	}
+}
+
 // finish orders the findings, the worst first, and those alike as they came.
 func (j *judge) finish() {
 	slices.SortStableFunc(j.res.Findings, func(a, b Finding) int { return b.State.badness() - a.State.badness() })
@@ -147,9 +160,17 @@ func (j *judge) list(c *x509.Certificate, role, source string) {
 		Role: role, Source: source,
 		Subject: clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: fmt.Sprintf("%x", c.SerialNumber), Names: names,
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SecondsLeft: c.NotAfter.Unix() - j.now.Unix(),
-		WarnAt: j.w.Warn.Start(c).UTC(), CritAt: j.w.Crit.Start(c).UTC(),
+		WarnAt: start(j.w.Warn, c), CritAt: start(j.w.Crit, c),
 		Key: keyType(c), Signature: c.SignatureAlgorithm.String(), SHA256: cert.FingerprintOf(c).String(),
 	})
+}
+
+// start is when the margin of c begins, in a year that RFC 3339 can write.
+func start(m cert.Margin, c *x509.Certificate) time.Time {
+	if at := m.Start(c).UTC(); at.Year() >= 0 {
+		return at
+	}
+	return c.NotAfter.UTC()
 }
 
 func (j *judge) roleOf(c *x509.Certificate) string {

@@ -267,7 +267,7 @@ func TestJudgeWeakness(t *testing.T) {
 		t.Errorf("a root signed with SHA-1: %s", got) // nobody looks at it
 	}
 	sha1 := issue(t, oldCA, nil, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA1WithRSA })
-	if got := codes(Judge(shown(sha1), usual(oldCA), now)); got != "CRITICAL weak-hash, WARNING weak-hash" {
+	if got := codes(Judge(shown(sha1), usual(oldCA), now)); got != "CRITICAL weak-hash" {
 		t.Errorf("SHA-1: %s", got)
 	}
 	if got := codes(Judge(shown(sha1), usual(), now)); got != "WARNING weak-hash, WARNING untrusted" {

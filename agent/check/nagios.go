@@ -65,7 +65,12 @@ func (r Report) headline() string {
 
 func (r Report) perfdata() string {
 	var all []string
+	seen := map[string]bool{} // a label stands for one value
 	for _, t := range r.Targets {
+		if seen[t.Target] {
+			continue
+		}
+		seen[t.Target] = true
 		roles := map[string]int{}
 		for _, c := range t.Certificates {
 			roles[c.Role]++

@@ -38,8 +38,11 @@ func (o *checkOptions) configured() ([]check.Target, error) {
 	for _, s := range c.Servers {
 		targets = append(targets, o.configuredServer(s, files, want))
 	}
-	targets = append(targets, pairTarget(c, files, want), check.Target{Kind: check.CA, Path: files.CA, Want: want})
-	return append(targets, othersOf(c, want)...), nil
+	targets = append(targets, pairTarget(c, files, want))
+	if c.Paths.CA != "" || !c.MonitorOnly { // who renews by hand may have none
+		targets = append(targets, check.Target{Kind: check.CA, Path: files.CA, Want: want})
+	}
+	return append(targets, othersOf(c, files, want)...), nil
 }
 
 // filesOf are the files that redis.conf names.
@@ -106,10 +109,10 @@ func pairTarget(c *config.Config, files config.Paths, want check.Want) check.Tar
 }
 
 // othersOf are the certificates that others renew: of clients, mostly.
-func othersOf(c *config.Config, want check.Want) []check.Target {
+func othersOf(c *config.Config, files config.Paths, want check.Want) []check.Target {
 	want.Renews, want.Loads, want.AnyCA = false, false, true
 	var targets []check.Target
-	seen := map[string]bool{}
+	seen := map[string]bool{files.Cert: true, files.CA: true}
 	add := func(path string, key config.Secret, role check.Role) {
 		if seen[path] {
 			return

@@ -19,7 +19,7 @@ func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	if len(o.addresses)+len(o.files.files) == 0 && o.list == "" {
+	if o.alone() {
 		return o.configured()
 	}
 	if o.list != "" {
@@ -54,8 +54,17 @@ func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
 	return targets, err
 }
 
+// alone says whether the configuration names the targets.
+func (o *checkOptions) alone() bool {
+	return len(o.addresses)+len(o.files.files)+len(o.files.keys) == 0 && o.list == ""
+}
+
 func (o *checkOptions) validate() error {
 	switch {
+	case o.alone() && o.name+o.clientCert+o.clientKey != "":
+		return usageError{errors.New("--name, --client-cert and --client-key are for servers that the command line names: name one as HOST:PORT; what the configuration names has its own there")}
+	case o.role != "" && len(o.files.files) == 0:
+		return usageError{errors.New("--role is for --file: name one")}
 	case o.json && o.nagios:
 		return usageError{errors.New("--json and --nagios: choose one")}
 	case o.role != "" && o.role != string(check.ServerRole) && o.role != string(check.ClientRole):
@@ -151,6 +160,9 @@ func (o *checkOptions) servers(want check.Want, client func() (*tls.Certificate,
 	seen := map[string]bool{}
 	var targets []check.Target
 	for _, text := range o.addresses {
+		if info, err := os.Stat(text); err == nil && info.Mode().IsRegular() {
+			return nil, usageError{fmt.Errorf("%s is a file: write --file %[1]s", text)}
+		}
 		host, port, err := splitTarget(text)
 		if err != nil {
 			return nil, usageError{err}
