@@ -48,7 +48,7 @@ func TestMonitorOnly(t *testing.T) {
 // Each of these has one fault, which says the words.
 func TestOneFaultInMonitoring(t *testing.T) {
 	for text, want := range map[string]string{
-		monitorOnly("roots: {file: /a/ca}"):                                                            `paths.cert: missing; without an issuer`,
+		monitorOnly(""): `paths.cert: missing; without an issuer`,
 		monitorOnly("paths: {cert: /a/c, ca: /a/ca}"):                                                  `paths.key: missing`,
 		monitorOnly("paths: {cert: /a/c, key: /a/k}"):                                                  `roots.file: missing; without paths.ca`,
 		strings.Replace(monitorOnly("paths: {cert: /a/c, key: /a/k, ca: /a/ca}"), "none", "nobody", 1): `issuer: "nobody" is no certificate authority`,

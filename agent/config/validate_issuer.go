@@ -39,10 +39,10 @@ func validateMonitorOnly(c *Config, d *document) {
 	if len(c.Issuers) > 0 {
 		d.fault("issuer", "none and an authority exclude each other; keep one of them")
 	}
-	if c.Paths.Cert == "" && c.Paths.Key == "" {
+	switch {
+	case c.Paths.Cert == "" && c.Paths.Key == "":
 		d.fault("paths.cert", "missing; without an issuer the agent watches the files that another hand renews: write the tls-cert-file of redis.conf, and its tls-key-file as paths.key")
-	}
-	if c.Paths.CA == "" && c.Roots.File == "" {
+	case c.Paths.CA == "" && c.Roots.File == "":
 		d.fault("roots.file", "missing; without paths.ca nothing tells which CA clients trust: write the root's PEM file, for a public CA like /etc/ssl/certs/ca-certificates.crt, or the tls-ca-cert-file of redis.conf as paths.ca")
 	}
 }
