@@ -361,8 +361,8 @@ func TestNotifierLogsFailures(t *testing.T) {
 		if n := strings.Count(h.log.String(), "could not be told"); n < 5+1 || n > 6+1 {
 			t.Errorf("%d failures in\n%s", n, &h.log)
 		}
-		if !strings.Contains(h.log.String(), "target=test error=\"connection refused\" attempt=1 next=") && !strings.Contains(h.log.String(), "attempt=1 ") {
-			t.Errorf("logged\n%s", &h.log)
+		if n := strings.Count(h.log.String(), "target=test error=\"connection refused\" attempt=1 next="); n != 2 {
+			t.Errorf("%d streaks in\n%s", n, &h.log)
 		}
 	})
 }
@@ -408,33 +408,72 @@ func TestNotifierRefused(t *testing.T) {
 	})
 }
 
-// A target that hangs holds up neither the others nor the end.
+// A target that hangs holds up neither the others nor the end, and to be stopped
+// is no failure.
 func TestNotifierHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, stuck, r := newHost(t), new(recorder), new(recorder)
-		stuck.set(hang)
-		first := minute(stuck)
-		first.ID, first.Name = "stuck", "stuck"
-		stop := h.start(first, minute(r))
+		left := false
+		stuck.set(func(ctx context.Context, _ Message) error {
+			<-ctx.Done()
+			time.Sleep(time.Millisecond)
+			left = true
+			return ctx.Err()
+		})
+		first, second := minute(stuck), minute(r)
+		first.ID, first.Name, first.After, second.After = "stuck", "stuck", 0, 0
+		stop := h.start(first, second)
 		h.are("a")
-		pass(time.Minute)
 		h.told(r, "a")
-		for range 100 {
-			h.are("")
+		for range 4 { // within the burst
+			h.are("a b")
+			h.told(r, "b")
 			h.are("a")
-			synctest.Wait()
+			h.told(r, "-b")
 		}
-		pass(time.Hour)
+		pass(time.Second)
 		began := time.Now()
-		pass(time.Until(began.Truncate(time.Second)))
 		stop()
-		if took := time.Since(began); took > 0 {
-			t.Errorf("the end took %s", took)
+		if took := time.Since(began); took > time.Millisecond || !left || h.log.Len() == 0 || strings.Contains(h.log.String(), "could not") {
+			t.Errorf("the end took %s, all has ended: %v, logged\n%s", took, left, &h.log)
 		}
-		if !strings.Contains(h.log.String(), "stuck could not be told: no answer within 10s") {
-			t.Errorf("logged\n%s", &h.log)
+
+		stop = h.start(first)
+		pass(time.Minute)
+		stop()
+		if n := strings.Count(h.log.String(), "stuck could not be told: no answer within 10s"); n != 1 {
+			t.Errorf("logged %d times\n%s", n, &h.log)
 		}
 	})
+}
+
+// While a message is on its way the world goes on.
+func TestNotifierSlow(t *testing.T) {
+	for range 20 { // what is ready at the same time is taken in any order
+		synctest.Test(t, func(t *testing.T) {
+			h, r := newHost(t), new(recorder)
+			r.set(func(context.Context, Message) error {
+				time.Sleep(8 * time.Second)
+				return nil
+			})
+			target := minute(r)
+			target.After = 0
+			stop := h.start(target)
+			h.are("a b c")
+			pass(time.Second)
+			h.are("a c d!") // b is over before it was told
+			pass(time.Minute)
+			h.told(r, "a d! c")
+			r.set(hang)
+			h.are("")
+			pass(12 * time.Second) // it waits before it tries again
+			r.set(nil)
+			h.are("a c d! e")
+			pass(8 * time.Second)
+			h.told(r, "e")
+			stop()
+		})
+	}
 }
 
 // However fast a server comes and goes, a target gets its share, and at the end

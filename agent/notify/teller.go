@@ -29,27 +29,24 @@ func (t *teller) run(ctx context.Context, inbox <-chan report.Status) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var s report.Status
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return
 		case s = <-inbox:
 		case <-timer.C:
 		}
-		if s.Looked.IsZero() {
-			continue
+		next, more := time.Time{}, !s.Looked.IsZero()
+		for more && ctx.Err() == nil {
+			select {
+			case s = <-inbox: // of while the last message was on its way
+			default:
+			}
+			next, more = t.step(ctx, s)
 		}
-		for {
-			next, more := t.step(ctx, s)
-			if more && ctx.Err() == nil {
-				continue
-			}
-			if next.IsZero() {
-				timer.Stop()
-			} else {
-				timer.Reset(time.Until(next))
-			}
-			break
+		if next.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(next))
 		}
 	}
 }
