@@ -94,6 +94,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch mood {
 	case "hang":
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // a return would be an answer, which may win the race with the end
 	case "fail":
 		w.WriteHeader(http.StatusInternalServerError)
 	case "refuse":
