@@ -23,9 +23,7 @@ func (t table) read(s report.Status) {
 	for _, server := range s.Servers {
 		t.set(up, truth(server.ServedSerial != ""), server.Address)
 		t.set(proven, truth(server.State == report.Proven), server.Address)
-		if server.ServedSerial != "" && newest != nil {
-			t.set(drift, truth(server.ServedSerial != newest.Serial), server.Address)
-		}
+		t.set(drift, truth(newest != nil && server.ServedSerial != "" && server.ServedSerial != newest.Serial), server.Address)
 	}
 }
 

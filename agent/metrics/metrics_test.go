@@ -293,14 +293,17 @@ func TestExpect(t *testing.T) {
 func TestDrift(t *testing.T) {
 	m, b, _ := begin()
 	s := status()
-	b.Set(s)
-	expect(t, scrape(t, m), "server_drift", `{agent="default",server="127.0.0.1:6379"} 0`, `{agent="default",server="[::1]:6380"} 1`)
+	drift := func(first, second int) {
+		t.Helper()
+		b.Set(s)
+		expect(t, scrape(t, m), "server_drift", fmt.Sprintf(`{agent="default",server="127.0.0.1:6379"} %d`, first),
+			fmt.Sprintf(`{agent="default",server="[::1]:6380"} %d`, second), `{agent="default",server="redis2.internal:6379"} 0`)
+	}
+	drift(0, 1)
 	s.Pending = nil
-	b.Set(s)
-	expect(t, scrape(t, m), "server_drift", `{agent="default",server="127.0.0.1:6379"} 1`, `{agent="default",server="[::1]:6380"} 0`)
+	drift(1, 0)
 	s.Pair = nil
-	b.Set(s)
-	expect(t, scrape(t, m), "server_drift")
+	drift(0, 0)
 }
 
 // What has ended since the last look is seen at the scrape.

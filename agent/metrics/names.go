@@ -50,7 +50,7 @@ var (
 
 	up     = &metric{"server_up", gauge, "Whether the last look got a TLS handshake from a server.", []string{"server"}}
 	proven = &metric{"server_proven", gauge, "Whether a handshake showed the newest certificate, as a client would accept it.", []string{"server"}}
-	drift  = &metric{"server_drift", gauge, "Whether a server shows another certificate than the newest on disk; missing while it is not reached.", []string{"server"}}
+	drift  = &metric{"server_drift", gauge, "Whether a server shows another certificate than the newest on disk; 0 while it is not reached.", []string{"server"}}
 
 	lastLook = &metric{"last_look_timestamp_seconds", gauge, "When the agent last looked at the disk and at each server: the time of all gauges.", nil}
 	synced   = &metric{"clock_synchronized", gauge, "Whether the system clock is synchronized.", nil}
