@@ -41,6 +41,7 @@ func (s suite) Run() int {
 //	$CA_URL, $CA_PIN   the authority, behind a relay that the script may cut
 //	$REDIS             where redis is to listen, TLS
 //	$REDIS_PLAIN       the plaintext port, with redis start -plain
+//	$METRICS           a TCP address that nobody has
 //	$REDIS_SOCKET      the unix socket, with redis start -socket
 //	$FRONT_URL, $FRONT_PIN  an HTTPS proxy before the authority, after front pass
 //	$HOST              an address of the loopback network that is this script's alone
@@ -77,6 +78,7 @@ func TestScripts(t *testing.T) {
 			"powerless": command((*stage).cmdPowerless),
 			"proxy":     command((*stage).cmdProxy),
 			"redis":     command((*stage).cmdRedis),
+			"scrape":    command((*stage).cmdScrape),
 			"served":    command((*stage).cmdServed),
 			"snapshot":  command((*stage).cmdSnapshot),
 			"unchanged": command((*stage).cmdUnchanged),
@@ -109,6 +111,7 @@ func setUp(env *testscript.Env) error {
 	// Where a script looks for the two, whether or not redis has them.
 	env.Setenv("REDIS_SOCKET", filepath.Join(env.WorkDir, "redis.sock"))
 	env.Setenv("REDIS_PLAIN", reserve(t))
+	env.Setenv("METRICS", reserve(t))
 	return s.writeSecrets()
 }
 
