@@ -44,7 +44,7 @@ asked=
 for command in $commands; do asked="$asked $work/$host/bin/$command"; done
 GOARCH=$host go run ./packaging/gen -version "$PACKAGE_VERSION" -o "$common/doc" $asked
 cp -R systemd "$common/"
-cp -R packaging/deb packaging/rpm packaging/prometheus packaging/grafana packaging/copyright packaging/config.yaml.example packaging/*.catalog docs/runbook.md "$common/packaging/"
+cp -R packaging/deb packaging/rpm packaging/prometheus packaging/grafana packaging/copyright packaging/config.yaml.example packaging/*.catalog docs/metrics.md docs/runbook.md "$common/packaging/"
 cp CHANGELOG.md "$common/doc/changelog"
 for command in $commands; do
 	GOARCH=$host packaging/licenses.sh "./cmd/$command" >"$common/doc/$command.licenses"
