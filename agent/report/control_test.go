@@ -60,6 +60,19 @@ func TestControlStatus(t *testing.T) {
 	}
 }
 
+func TestControlMetrics(t *testing.T) {
+	path, _ := serve(t, Handlers{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "redis_up 1\n") })})
+	resp, err := Dial(path).http.Get("http://agent/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || string(text) != "redis_up 1\n" || !resp.Close {
+		t.Errorf("%v %s, close %v, %q", err, resp.Status, resp.Close, text)
+	}
+}
+
 func TestControlRenew(t *testing.T) {
 	outcome := Outcome{Issued: true, Serial: "7e", NotAfter: notAfter, Text: "issued"}
 	var forced []bool
@@ -218,10 +231,11 @@ func TestPeerUIDIsTheKernels(t *testing.T) {
 	}
 }
 
-func TestOthersMayOnlyAskForTheStatus(t *testing.T) {
+func TestOthersMayOnlyGet(t *testing.T) {
 	var called []string
 	h := Handlers{
-		Status: func() Status { return healthy() },
+		Status:  func() Status { return healthy() },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "redis_up 1\n") }),
 		Renew: func(context.Context, bool) (Outcome, error) {
 			called = append(called, "renew")
 			return Outcome{}, nil
@@ -239,6 +253,9 @@ func TestOthersMayOnlyAskForTheStatus(t *testing.T) {
 	}{
 		{"GET", "/status", own + 1, 200},
 		{"GET", "/status", nil, 200},
+		{"GET", "/metrics", own + 1, 200},
+		{"GET", "/metrics", nil, 200},
+		{"POST", "/metrics", own, 405},
 		{"POST", "/renew", own + 1, 403},
 		{"POST", "/renew?force=1", uint32(65534), 403},
 		{"POST", "/reload", own + 1, 403},

@@ -11,8 +11,12 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"redis-cert-agent/agent/config"
 )
 
 // cmdScrape gets the metrics into metrics.txt, until all regular expressions
@@ -94,4 +98,25 @@ func scrape(network, address string) ([]byte, error) {
 		err = fmt.Errorf("content type %q", kind)
 	}
 	return text, err
+}
+
+// Who reads the metrics elsewhere than on the control socket gets fresh ones.
+func TestLookEvery(t *testing.T) {
+	heartbeat := func(every time.Duration) *config.Heartbeat { return &config.Heartbeat{Every: every} }
+	listen, textfile := config.Metrics{Listen: ":9742"}, config.Metrics{Textfile: "/x.prom"}
+	for _, c := range []struct {
+		config config.Config
+		want   time.Duration
+	}{
+		{config.Config{}, 0},
+		{config.Config{Heartbeat: heartbeat(time.Hour)}, time.Hour},
+		{config.Config{Metrics: listen}, 5 * time.Minute},
+		{config.Config{Metrics: textfile}, 5 * time.Minute},
+		{config.Config{Metrics: listen, Heartbeat: heartbeat(time.Hour)}, 5 * time.Minute},
+		{config.Config{Metrics: textfile, Heartbeat: heartbeat(time.Minute)}, time.Minute},
+	} {
+		if got := lookEvery(&c.config); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.config, got, c.want)
+		}
+	}
 }
