@@ -93,10 +93,10 @@ func (t *teller) tell(ctx context.Context, s report.Status, what news) {
 	delete(t.refused, what.problem.Key)
 	t.limit.take(now)
 	t.book.tell(what, now)
-	report.Notified.Log(ctx, t.Log, fmt.Sprintf("told %s: %s", t.Name, m.line()), slog.String(report.KeyTarget, t.Name))
 	if err := t.memory.keep(t.ID, t.book.told); err != nil {
 		t.Log.Warn(err.Error())
 	}
+	report.Notified.Log(ctx, t.Log, fmt.Sprintf("told %s: %s", t.Name, m.line()), slog.String(report.KeyTarget, t.Name))
 }
 
 // logFailure logs that a target could not be told, for the nth time in a row.
