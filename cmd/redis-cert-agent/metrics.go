@@ -15,7 +15,8 @@ import (
 	"redis-cert-agent/agent/report"
 )
 
-// freshness is how old what metrics.listen and metrics.textfile tell may get.
+// freshness is how old what metrics.listen and metrics.textfile tell may get, and
+// how long a trouble may be there before notify is about to tell it.
 const freshness = 5 * time.Minute
 
 // lookEvery returns the longest time between two looks that c asks for; zero: as
@@ -25,7 +26,7 @@ func lookEvery(c *config.Config) time.Duration {
 	if c.Heartbeat != nil {
 		every = c.Heartbeat.Every
 	}
-	if c.Metrics != (config.Metrics{}) && (every == 0 || every > freshness) {
+	if (c.Metrics != (config.Metrics{}) || len(c.Notify) > 0) && (every == 0 || every > freshness) {
 		every = freshness
 	}
 	return every

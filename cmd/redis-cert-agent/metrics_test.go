@@ -100,7 +100,8 @@ func scrape(network, address string) ([]byte, error) {
 	return text, err
 }
 
-// Who reads the metrics elsewhere than on the control socket gets fresh ones.
+// Who reads the metrics elsewhere than on the control socket gets fresh ones, and
+// so does who is told of troubles.
 func TestLookEvery(t *testing.T) {
 	heartbeat := func(every time.Duration) *config.Heartbeat { return &config.Heartbeat{Every: every} }
 	listen, textfile := config.Metrics{Listen: ":9742"}, config.Metrics{Textfile: "/x.prom"}
@@ -111,6 +112,7 @@ func TestLookEvery(t *testing.T) {
 		{config.Config{}, 0},
 		{config.Config{Heartbeat: heartbeat(time.Hour)}, time.Hour},
 		{config.Config{Metrics: listen}, 5 * time.Minute},
+		{config.Config{Notify: make([]config.Notify, 1)}, 5 * time.Minute},
 		{config.Config{Metrics: textfile}, 5 * time.Minute},
 		{config.Config{Metrics: listen, Heartbeat: heartbeat(time.Hour)}, 5 * time.Minute},
 		{config.Config{Metrics: textfile, Heartbeat: heartbeat(time.Minute)}, time.Minute},
