@@ -99,7 +99,7 @@ func isTest(m Message) Message {
 	return m
 }
 
-// What each kind of target gets is what docs/notify.md shows.
+// What each kind of target gets.
 func TestPayloads(t *testing.T) {
 	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
 	senders := map[string]Sender{"webhook": Webhook{r.service()}, "slack": Slack{r.service()}, "pagerduty": PagerDuty{r.service(), is(key)}}
@@ -121,6 +121,30 @@ func TestPayloads(t *testing.T) {
 	before := r.count()
 	if err := senders["slack"].Send(t.Context(), isTest(isOver(sample()))); err != nil || r.count() != before {
 		t.Errorf("a test is two messages in the chat: %v", err)
+	}
+}
+
+// The page shows a message as it is.
+func TestPageShowsAMessage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/notify.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```json\n")
+	shown, _, _ := strings.Cut(rest, "```")
+	var m Message
+	d := json.NewDecoder(strings.NewReader(shown))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	text, err := encode(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(shown)); err != nil || compact.String()+"\n" != string(text) {
+		t.Errorf("the page shows\n%s\nthe agent sends\n%s", compact.String(), text)
 	}
 }
 
