@@ -127,7 +127,7 @@ type Agent struct {
 	asked        bool                 // a person asked for a new certificate
 	pressed      bool                 // and wants it whatever another hand does
 	usage        *bool                // whether a server presents the pair as a client; nil until one has told
-	rival        rival                // what is remembered of another hand's pair, with MonitorOnly
+	other        otherHand            // what is remembered of another hand's pair, with MonitorOnly
 	bad          string               // the fault of another hand's pair, as logged last; empty without one
 	badSince     time.Time            // when its files were seen to be broken
 	held         bool                 // the clock holds back a certificate, and that was logged

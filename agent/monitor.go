@@ -20,13 +20,14 @@ import (
 // ErrMonitorOnly answers who asks for a certificate that another hand renews.
 var ErrMonitorOnly = errors.New("no certificate is asked for: another hand renews this pair (issuer: none); `redis-cert-agent renew` without --force makes redis load what is there")
 
-// A rival is what is remembered of the pair that another hand renews.
-type rival struct {
+// An otherHand is what is remembered of the pair that another hand renews.
+type otherHand struct {
 	sound   *pair.Generation // the latest that was good; nil before
 	former  *pair.Generation // the good one before it
 	settled *pair.Generation // had its time, whatever it is worth
 	named   *pair.Generation // its fault was logged
 	blind   string           // why its key cannot be read, as logged last
+	lost    string           // why its leaf could not be written down, likewise
 	hurried bool             // a person waits for the answer, and nobody for the other hand
 }
 
@@ -36,7 +37,7 @@ type rival struct {
 // to match because its key cannot be read: an RSA certificate with the EC key
 // before would be taken with OK, and fail every handshake.
 func (a *Agent) weigh(ctx context.Context, see *sight) {
-	g, r := see.disk.Current, &a.rival
+	g, r := see.disk.Current, &a.other
 	fault := g.Err
 	if fault == nil {
 		see.unfit = a.unfit(*see)
@@ -76,7 +77,7 @@ func (a *Agent) unfit(see sight) error {
 // show its CA certificates, so that a change of them alone is told to every
 // server.
 func (a *Agent) accept(ctx context.Context, g *pair.Generation) {
-	r, leaf := &a.rival, g.Pair.Leaf()
+	r, leaf := &a.other, g.Pair.Leaf()
 	before := r.sound
 	r.sound = g
 	switch {
@@ -96,13 +97,11 @@ func (a *Agent) accept(ctx context.Context, g *pair.Generation) {
 // criticise tells what is wrong with the pair there, once, when every server
 // has been looked at; and writes down that it was there.
 func (a *Agent) criticise(ctx context.Context, see *sight) {
-	if err := a.Store.Remember(); err != nil {
-		a.Log.Warn(err.Error())
-	}
+	a.remember()
 	if !see.settle.IsZero() {
 		return
 	}
-	g, r := see.disk.Current, &a.rival
+	g, r := see.disk.Current, &a.other
 	if g.Err == nil && see.unfit == nil && (a.usage == nil || !a.allProven()) {
 		a.learn(ctx, *see, g.Pair.Leaf())
 		see.unfit = a.unfit(*see)
@@ -138,14 +137,27 @@ func (a *Agent) faultOf(see *sight) string {
 	return fmt.Sprintf("the pair at %s, which another hand renews, is not loaded: %v; a redis-server that runs keeps what it has, one that starts now serves it: %s", path, see.unfit, remedy)
 }
 
+// remember lets the store write down which leaves were there, and logs once why
+// it could not.
+func (a *Agent) remember() {
+	text := ""
+	if err := a.Store.Remember(); err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != a.other.lost {
+		a.Log.Warn(text)
+	}
+	a.other.lost = text
+}
+
 // tellBlind logs once that the key cannot be read.
 func (a *Agent) tellBlind(g *pair.Generation) {
 	text := ""
 	if g.KeyErr != nil {
 		text = g.KeyErr.Error()
 	}
-	if text != "" && text != a.rival.blind {
+	if text != "" && text != a.other.blind {
 		a.Log.Warn(fmt.Sprintf("the key cannot be checked, nor the pair presented to a server that wants a client certificate, and a new one is loaded only %s after it came: %s", manners, text))
 	}
-	a.rival.blind = text
+	a.other.blind = text
 }

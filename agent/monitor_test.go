@@ -463,3 +463,28 @@ func TestMonitorIssuesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestMonitorsOnAFullDisk: that nothing can be remembered is said once, and
+// keeps nobody from loading.
+func TestMonitorsOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		g := visit(t, dir, 1)
+		g.redis[0].start(t)
+		if err := os.Mkdir(filepath.Join(dir, "agent", "seen"), 0o700); err != nil { // no file takes its place
+			t.Fatal(err)
+		}
+		g.run()
+		defer g.stop()
+		synctest.Wait()
+		next := g.renewal()
+		next.put(t, g.path)
+		g.hint()
+		if !g.redis[0].serves.Leaf().Equal(next.leaf(t)) || g.agent.Board.Get().Verdict() != "ok" {
+			t.Errorf("%s", g.agent.Board.Get().Line())
+		}
+		if n := strings.Count(g.log.String(), "remember which certificates were there"); n != 1 {
+			t.Errorf("said %d times:\n%s", n, g.log)
+		}
+	})
+}

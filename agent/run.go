@@ -113,8 +113,8 @@ func (a *Agent) once(ctx context.Context, force bool) error {
 	if force && a.MonitorOnly {
 		return ErrMonitorOnly
 	}
-	a.asked, a.pressed, a.rival.hurried = force, force, true
-	defer func() { a.pressed, a.rival.hurried = false, false }()
+	a.asked, a.pressed, a.other.hurried = force, force, true
+	defer func() { a.pressed, a.other.hurried = false, false }()
 	a.impatient()
 	step := a.settle(ctx)
 	switch {

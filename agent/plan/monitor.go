@@ -2,8 +2,8 @@ package plan
 
 import "time"
 
-// look again this often while another hand's files are of no use: some changes
-// cause no hint, a mount or the rights of a directory above.
+// recheck is how often another hand's files are looked at while they are of no
+// use: some changes cause no hint, like a mount or the rights of a directory above.
 const recheck = time.Minute
 
 // monitor is Next for a pair that another hand renews. Nothing is ever issued:
