@@ -217,7 +217,7 @@ func TestScrapeDuplicates(t *testing.T) {
 	gone.Role = report.Leaf
 	s.Certificates = []report.Certificate{late, early, late, gone, gone}
 	s.Servers = append(s.Servers, s.Servers[0])
-	s.CAs = append(s.CAs, report.CA{URL: caURL, Succeeded: 1, Failed: 10, LastSuccess: noon})
+	s.CAs = append(s.CAs, report.CA{URL: caURL, Succeeded: 1, Failed: 10, LastSuccess: noon}, report.CA{URL: caURL, LastSuccess: noon.Add(-day)})
 	b.Set(s)
 	got := scrape(t, m)
 	check(t, got)
