@@ -76,7 +76,9 @@ func FuzzInspect(f *testing.F) {
 				return // a handshake without a certificate is none
 			}
 		}
-		wants := []Want{usual(), usual(root)}
+		early := usual() // before there was a year
+		early.Warn, early.Crit = cert.Margin{Time: 21 * day}, cert.Margin{Time: 7 * day}
+		wants := []Want{usual(), usual(root), early}
 		if n := len(found.Chain); n > 0 {
 			own := usual()
 			own.Trust = NewTrust(found.Chain[n-1:])

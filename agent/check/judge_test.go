@@ -147,6 +147,11 @@ func TestJudgeTimes(t *testing.T) {
 		{"an issuer ends first", shown(issue(t, ending, nil, lasting(-day, 60*day)), ending), "WARNING issuer-first"},
 		{"an issuer has ended", shown(issue(t, old, nil, lasting(-30*day, 60*day)), old), "CRITICAL expired"},
 		{"the root has ended", shown(issue(t, oldRoot, nil, lasting(-30*day, 60*day))), "CRITICAL expired"},
+		{"of two ways the longer one", shown(issue(t, middle, nil, nil), issue(t, oldRoot, middle.key, func(c *x509.Certificate) {
+			c.Subject, c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.NotAfter = middle.cert.Subject, true, true, x509.KeyUsageCertSign, now.Add(30*day)
+		}), issue(t, root, middle.key, func(c *x509.Certificate) {
+			c.Subject, c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.NotAfter = middle.cert.Subject, true, true, x509.KeyUsageCertSign, now.Add(30*day)
+		}), middle), ""},
 		{"nobody needs what has ended", shown(issue(t, middle, nil, nil), middle, issue(t, old, nil, func(c *x509.Certificate) {
 			c.Subject, c.IsCA, c.NotAfter = middle.cert.Subject, true, now.Add(-day)
 		})), "WARNING expired"},

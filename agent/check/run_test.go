@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -53,13 +54,27 @@ func TestRunPassesByTheDead(t *testing.T) {
 	}
 }
 
-func TestRunSaysWhichHostIsUnknown(t *testing.T) {
-	r, err := Run(t.Context(), []Target{{Kind: Server, Want: usual(), Peer: reload.Server{Address: "nowhere.invalid:6379", Timeout: 10 * time.Second}}}, now, nil)
-	if err != nil || codes(r.Targets[0]) != "CRITICAL unreachable" {
-		t.Fatalf("%+v, %v", r, err)
+func TestUnreachable(t *testing.T) {
+	target := Target{Kind: Server, Peer: reload.Server{Address: "nowhere.invalid:6379", Timeout: 5 * time.Second}}
+	other := errors.New("connection refused")
+	for want, err := range map[string]error{
+		"there is no host nowhere.invalid: check the name":   fmt.Errorf("visit: %w", &net.DNSError{Name: "nowhere.invalid", IsNotFound: true}),
+		"no answer within 5s: the host is down, a firewall":  fmt.Errorf("visit: %w", context.DeadlineExceeded),
+		"no answer within 5s: the host is down, a firewall ": fmt.Errorf("visit: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}),
+		"read: i/o timeout":  &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
+		"connection refused": other,
+	} {
+		if got := target.explain(err); !strings.HasPrefix(got.Error(), want) {
+			t.Errorf("%v becomes %v, want %s", err, got, want)
+		}
 	}
-	if text := r.Targets[0].Findings[0].Text; text != "there is no host nowhere.invalid: check the name" && !strings.Contains(text, "lookup nowhere.invalid") { // no resolver here
-		t.Error(text)
+	if err := target.explain(nil); err != nil {
+		t.Error(err)
+	}
+	target.Peer = reload.Server{Address: "127.0.0.1:1", Timeout: 1} // too short for any connection
+	r, err := Run(t.Context(), []Target{target}, now, nil)
+	if err != nil || codes(r.Targets[0]) != "CRITICAL unreachable" || !strings.HasPrefix(r.Targets[0].Findings[0].Text, "no answer within 1ns: ") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

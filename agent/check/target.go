@@ -65,19 +65,31 @@ func (t Target) visit(ctx context.Context) Found {
 	f := Found{Target: t.Name(), Kind: Server}
 	f.Visit, f.Err = reload.New(t.Peer).Visit(within, trust)
 	f.Chain = f.Visit.Chain
-	var unknown *net.DNSError
-	switch {
-	case errors.Is(f.Err, context.DeadlineExceeded) && ctx.Err() == nil:
-		f.Err = fmt.Errorf("no answer within %s: the host is down, a firewall drops what is sent, or redis-server is stuck", t.Peer.Timeout)
-	case errors.As(f.Err, &unknown) && unknown.IsNotFound:
-		f.Err = fmt.Errorf("there is no host %s: check the name", unknown.Name)
-	}
+	f.Err = t.explain(f.Err)
 	if t.Disk != "" {
 		if file, err := readFile(t.Disk); err == nil {
 			f.OnDisk, _ = cert.ParseCertificates(file.text) // what is wrong with it is for its own target to say
 		}
 	}
 	return f
+}
+
+// explain puts in words what is not of Redis' making.
+func (t Target) explain(err error) error {
+	var unknown *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &unknown) && unknown.IsNotFound:
+		return fmt.Errorf("there is no host %s: check the name", unknown.Name)
+	case errors.Is(err, context.DeadlineExceeded), isConnect(err) && errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("no answer within %s: the host is down, a firewall drops what is sent, or redis-server is stuck", t.Peer.Timeout)
+	}
+	return err
+}
+
+func isConnect(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 func (t Target) read() Found {
