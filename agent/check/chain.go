@@ -104,9 +104,9 @@ func (j *judge) vouched() {
 	top := j.path.certs[len(j.path.certs)-1]
 	switch {
 	case selfSigned(j.leaf):
-		j.blame(j.leaf, state, CodeSelfSigned, "it is signed by itself, and is not "+where, j.naming("--ca FILE with this very certificate, if it is yours"))
+		j.blame(j.leaf, state, CodeSelfSigned, "it is signed by itself, and is not "+where, j.naming("if it is yours, name this very certificate with --ca FILE"))
 	case selfSigned(top):
-		j.blame(top, state, CodeUntrusted, fmt.Sprintf("it leads to the root %s, which is not %s", called(top), where), j.naming("your own CA with --ca FILE"))
+		j.blame(top, state, CodeUntrusted, fmt.Sprintf("it leads to the root %s, which is not %s", called(top), where), j.naming("name your own CA with --ca FILE"))
 	case j.w.Trust.Named == nil:
 		j.blame(top, state, CodeUntrusted, fmt.Sprintf("the issuer %s of %s is neither in the chain nor %s", issuedBy(top), called(top), where),
 			"name your own CA with --ca FILE; if that issuer is an intermediate of it, put it behind the leaf in tls-cert-file")
@@ -116,10 +116,10 @@ func (j *judge) vouched() {
 	}
 }
 
-// naming asks for a CA, where nobody named one, or for another.
+// naming asks for a CA where nobody named one, and otherwise for another.
 func (j *judge) naming(what string) string {
 	if j.w.Trust.Named == nil {
-		return "name " + what
+		return what
 	}
 	return "give the CA that issued it, or have it issued by the one that was given"
 }
@@ -187,7 +187,7 @@ func (j *judge) names() {
 	}
 	has := cert.NamesOf(j.leaf)
 	if len(has) == 0 {
-		j.blame(j.leaf, Critical, CodeNoNames, fmt.Sprintf("it carries no subject alternative name, so that no client accepts it for %s", strings.Join(missing, ", ")),
+		j.blame(j.leaf, Critical, CodeNoNames, fmt.Sprintf("it carries no subject alternative name: clients that check names refuse it for %s", strings.Join(missing, ", ")),
 			"have it issued with the names that clients connect to; the common name has not counted since RFC 6125")
 		return
 	}

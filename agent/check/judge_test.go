@@ -298,6 +298,23 @@ func TestJudgeBundle(t *testing.T) {
 	}
 }
 
+// Of a hundred CA certificates only those that are not well are worth a line.
+func TestQuietBundle(t *testing.T) {
+	f := shown(newCA(t, nil, "good", -year, 10*year), newCA(t, nil, "old", -2*year, -day), newCA(t, nil, "better", -year, 20*year))
+	f.Kind, f.Target = CA, "ca.crt"
+	r := NewReport([]Result{Judge(f, usual(), now)}, now)
+	var all, faulty strings.Builder
+	if err := errors.Join(r.WriteText(&all, Style{}), r.WriteText(&faulty, Style{Faulty: true})); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(all.String(), "  ca  ") != 3 || strings.Count(faulty.String(), "  ca  ") != 1 || !strings.Contains(faulty.String(), "WARNING  ca.crt  ca           old\n") {
+		t.Errorf("%s\n%s", &all, &faulty)
+	}
+	if want := `1 target: 1 warning; the next to end is the CA certificate "good" of ca.crt, in 10 y`; r.Summary != want {
+		t.Errorf("summary %s, want %s", r.Summary, want)
+	}
+}
+
 func TestJudgeServer(t *testing.T) {
 	root := newCA(t, nil, "root", -year, 10*year)
 	leaf, newer := issue(t, root, nil, nil), issue(t, root, nil, nil)

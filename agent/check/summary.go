@@ -9,15 +9,17 @@ import (
 // summary says in one line how many targets are well, and what ends next.
 func (r Report) summary() string {
 	text := r.tally()
-	var next *Result
-	for i, t := range r.Targets {
-		if c := t.first(); c != nil && c.SecondsLeft > 0 && (next == nil || c.SecondsLeft < next.first().SecondsLeft) {
-			next = &r.Targets[i]
+	var next *Certificate
+	var of string
+	for _, t := range r.Targets {
+		for i, c := range t.Certificates {
+			if c.Role != "unrelated" && c.SecondsLeft >= 0 && (next == nil || c.SecondsLeft < next.SecondsLeft) {
+				next, of = &t.Certificates[i], t.Target
+			}
 		}
 	}
 	if next != nil {
-		c := next.first()
-		text += fmt.Sprintf("; the next to end is %s of %s, %s", c.what(), next.Target, in(*c))
+		text += fmt.Sprintf("; the next to end is %s of %s, in %s", next.what(), of, span(next.SecondsLeft))
 	}
 	return text
 }
@@ -50,16 +52,10 @@ func (c Certificate) what() string {
 		return "the leaf"
 	case "client":
 		return "the client certificate"
+	case "ca":
+		return "the CA certificate " + quote(c.display())
 	}
 	return "the " + c.Role + " " + quote(c.display())
-}
-
-// in says when a certificate ends: "in 5 d", "expired 2 d ago".
-func in(c Certificate) string {
-	if c.SecondsLeft < 0 {
-		return "expired " + span(-c.SecondsLeft) + " ago"
-	}
-	return "in " + span(c.SecondsLeft)
 }
 
 // display is the name that people know a certificate by.

@@ -10,14 +10,14 @@ import (
 // Style says how text is written for people.
 type Style struct {
 	Color  bool
-	Faulty bool // leave out the targets that are well
+	Faulty bool // leave out the targets and the CA certificates that are well
 }
 
 // WriteText writes the report for people: one line for each certificate, the
 // time left first, under each target what is wrong with it and what to do, and
 // a summary.
 func (r Report) WriteText(w io.Writer, style Style) error {
-	p := page{color: style.Color}
+	p := page{Style: style}
 	p.row("LEFT", "ENDS (UTC)", "STATE", "TARGET", "CERTIFICATE", "NAME")
 	for _, t := range r.Targets {
 		if style.Faulty && t.State == OK {
@@ -38,7 +38,7 @@ func (r Report) WriteText(w io.Writer, style Style) error {
 
 // page is a table, and text between its lines.
 type page struct {
-	color bool
+	Style
 	lines []line
 	width [5]int // of all columns but the last
 }
@@ -64,6 +64,9 @@ func (p *page) target(t Result) {
 		p.stated(t.State, "-", "-", word(t.State), name, "-", "-")
 	}
 	for _, c := range t.Certificates {
+		if p.Faulty && t.Kind == CA && c.State == OK {
+			continue // there may be a hundred
+		}
 		p.stated(c.State, c.remaining(), c.NotAfter.Format("2006-01-02 15:04"), word(c.State), name, c.Role, c.display())
 		name = "" // once is enough
 	}
@@ -126,7 +129,7 @@ func (p *page) finding(b *strings.Builder, margin int, f Finding) {
 
 // paint gives a word the colour of a state: green, yellow, red, magenta.
 func (p *page) paint(s State, text string) string {
-	if !p.color {
+	if !p.Color {
 		return text
 	}
 	code := [...]string{OK: "32", Warning: "33", Critical: "31", Unknown: "35"}[s]

@@ -80,6 +80,8 @@ func (j *judge) renewal(c *x509.Certificate) string {
 	switch {
 	case role == "unrelated":
 		return "remove it from the file"
+	case role == "ca" && j.now.After(c.NotAfter):
+		return "remove it from the file, if a newer one is in it; else get that from the CA"
 	case role == "root" || role == "ca":
 		return "have the CA make a new root, and give it to clients and servers before this one ends"
 	case role == "intermediate":
