@@ -229,6 +229,20 @@ func (t *theirs) serves(path string) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
+// pollEvery returns how often the files are to be looked at without an event: 0
+// where the directories on the way to the certificate can be watched. No key
+// changes without its certificate, and its directory is often closed.
+func (s *Store) pollEvery() time.Duration {
+	if s.theirs == nil {
+		return 0
+	}
+	t, err := s.follow(s.theirs.paths[certRole], "")
+	if err != nil || slices.ContainsFunc(t.need, func(dir string) bool { return !readable(dir) }) {
+		return time.Minute
+	}
+	return 0
+}
+
 // readable says whether a directory can be watched, which takes the right to
 // read it (inotify_add_watch(2)).
 func readable(dir string) bool { return unix.Access(dir, unix.R_OK) == nil }

@@ -13,7 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 
 	"redis-cert-agent/agent/cert"
@@ -209,6 +211,41 @@ func TestTheirKeyInADirectoryThatCannotBeWatched(t *testing.T) {
 			overwrite(t, h.opts.Paths.Cert, next.CertPEM())
 			hinted(t, hints, "the certificate")
 		})
+	}
+}
+
+// A certificate in a directory that cannot be watched is looked at all the same.
+func TestTheirCertificateInADirectoryThatCannotBeWatched(t *testing.T) {
+	needsRoot(t, "cannot make a directory of another user")
+	h := newHouse(t, true)
+	h.wide()
+	h.opts.Theirs = true
+	lay(t, h.files(), issue(t))
+	h.must(os.Chmod(h.opts.Paths.Cert, 0o644))
+	h.must(os.Mkdir(h.opts.Dir, 0o750))
+	h.must(os.Chown(h.opts.Dir, nobody, nobody))
+	for mode, want := range map[fs.FileMode]time.Duration{0o755: 0, 0o711: time.Minute, 0o700: time.Minute} {
+		h.must(os.Chmod(filepath.Dir(h.opts.Paths.Cert), mode))
+		as(t, func() error {
+			s, err := Open(h.opts)
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			if got := s.pollEvery(); got != want {
+				t.Errorf("%v: a look every %v, want %v", mode, got, want)
+			}
+			_, err = s.Watch(t.Context())
+			return err
+		})
+	}
+	// Without an event, and without a file.
+	fsw, err := fsnotify.NewWatcher()
+	h.must(err)
+	defer fsw.Close()
+	w := &watcher{store: h.store, fsw: fsw, poll: time.Millisecond}
+	if changed, ok := w.next(t.Context()); !changed || !ok {
+		t.Errorf("next: %v, %v", changed, ok)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,8 @@ import (
 //
 // The channel is closed when ctx ends, and also when watching cannot go on (the
 // kernel's limits, a directory made unreadable); then Watch, called again, says
-// why. Nothing wakes up while nothing changes.
+// why. Nothing wakes up while nothing changes; but a certificate of another hand
+// in a directory that cannot be watched causes a hint every minute.
 func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
 	fsw, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -48,6 +50,7 @@ type watcher struct {
 	fsw   *fsnotify.Watcher
 	dirs  map[string]os.FileInfo // watched directories, by their path without links
 	names map[string]bool        // paths of which a change matters
+	poll  time.Duration          // after which a hint comes in any case; 0: never
 }
 
 func (w *watcher) run(ctx context.Context, hints chan<- struct{}) {
@@ -85,10 +88,20 @@ func (w *watcher) next(ctx context.Context) (changed, ok bool) {
 			delete(w.dirs, e.Name)
 		}
 		return w.names[e.Name], ok
+	case <-w.tick():
+		return true, true
 	case err := <-w.fsw.Errors:
 		clear(w.dirs) // what became of them is lost with the events
 		return true, errors.Is(err, fsnotify.ErrEventOverflow)
 	}
+}
+
+// tick fires when a hint is due without an event.
+func (w *watcher) tick() <-chan time.Time {
+	if w.poll == 0 {
+		return nil
+	}
+	return time.After(w.poll)
 }
 
 // follow brings the watches to where the paths lead now. It looks again after
@@ -103,6 +116,7 @@ func (w *watcher) follow() error {
 		}
 		if !added {
 			w.drop(want)
+			w.poll = w.store.pollEvery()
 			return nil
 		}
 	}
@@ -146,7 +160,7 @@ func (w *watcher) drop(want map[string]bool) {
 // above: they say when a whole branch is moved, and not everyone may read them.
 func (s *Store) ways() (dirs, names map[string]bool) {
 	dirs, names = map[string]bool{}, map[string]bool{}
-	walk := func(path, name string, must bool) {
+	walk := func(path, name string) {
 		t, err := s.follow(path, name)
 		for _, step := range t.steps {
 			names[step] = true
@@ -155,21 +169,21 @@ func (s *Store) ways() (dirs, names map[string]bool) {
 			}
 		}
 		for _, dir := range t.need {
-			dirs[dir] = dirs[dir] || err == nil && (must || readable(dir))
+			dirs[dir] = dirs[dir] || err == nil && (s.theirs == nil || readable(dir))
 		}
 	}
 	if s.theirs != nil {
-		for r, path := range s.theirs.paths {
+		for _, path := range s.theirs.paths {
 			if path != "" {
-				walk(path, "", role(r) == certRole) // no key changes without its certificate
+				walk(path, "")
 			}
 		}
 		return dirs, names
 	}
 	for r, name := range fileNames {
-		walk(filepath.Join(s.dir, "current", name), "", true)
+		walk(filepath.Join(s.dir, "current", name), "")
 		if s.paths[r] != "" {
-			walk(s.paths[r], name, true)
+			walk(s.paths[r], name)
 		}
 	}
 	return dirs, names
