@@ -158,7 +158,8 @@ func (j *judge) list(c *x509.Certificate, role, source string) {
 	}
 	j.res.Certificates = append(j.res.Certificates, Certificate{
 		Role: role, Source: source,
-		Subject: clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: fmt.Sprintf("%x", c.SerialNumber), Names: names,
+		commonName: clean(c.Subject.CommonName),
+		Subject:    clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: fmt.Sprintf("%x", c.SerialNumber), Names: names,
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SecondsLeft: c.NotAfter.Unix() - j.now.Unix(),
 		WarnAt: start(j.w.Warn, c), CritAt: start(j.w.Crit, c),
 		Key: keyType(c), Signature: c.SignatureAlgorithm.String(), SHA256: cert.FingerprintOf(c).String(),

@@ -198,6 +198,7 @@ func TestJudgeChain(t *testing.T) {
 		{"another root named", shown(leaf, middle), usual(other), "CRITICAL incomplete"},
 		{"another root named, with its own", shown(leaf, middle, root), usual(other), "CRITICAL untrusted"},
 		{"whoever issued it", shown(leaf, middle), func() Want { w := usual(other); w.AnyCA = true; return w }(), ""},
+		{"whoever issued it, of the same name", shown(direct), func() Want { w := usual(twin); w.AnyCA = true; return w }(), ""},
 		{"without its intermediate", shown(leaf), usual(root), "CRITICAL incomplete"},
 		{"without its intermediate and a root", shown(leaf), system, "WARNING untrusted"},
 		{"a root of the same name", shown(direct), usual(twin), "CRITICAL chain"},

@@ -41,7 +41,11 @@ func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time
 	if certs := v.ever(times, x509.ExtKeyUsageAny); certs != nil {
 		return path{certs: certs, whole: true, misused: true}
 	}
-	p := walk(leaf, slices.Concat(others, w.Trust.Named))
+	issuers := others
+	if !w.AnyCA { // else one of the same name, which did not sign it, is nothing to it
+		issuers = slices.Concat(others, w.Trust.Named)
+	}
+	p := walk(leaf, issuers)
 	if p.broken == nil {
 		p.broken = v.breach(p, times, w.Trust)
 	}

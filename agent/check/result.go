@@ -48,6 +48,8 @@ type Certificate struct {
 	Key         string    `json:"key"`       // "ec-p256", "rsa-2048"
 	Signature   string    `json:"signature"` // "ECDSA-SHA256"
 	SHA256      string    `json:"sha256"`    // the fingerprint
+
+	commonName string // of Subject
 }
 
 // A Finding is one thing that is wrong, or, with the state OK, worth knowing.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -65,16 +66,7 @@ func (c Certificate) display() string {
 			return some(c.Names)
 		}
 	}
-	if _, cn, ok := strings.Cut(","+c.Subject, ",CN="); ok {
-		cn, _, _ = strings.Cut(cn, ",")
-		if cn != "" {
-			return cn
-		}
-	}
-	if c.Subject != "" {
-		return c.Subject
-	}
-	return "serial " + short(c.Serial)
+	return cmp.Or(c.commonName, c.Subject, "serial "+short(c.Serial))
 }
 
 // everlasting is the end of certificates "which do not have a well-defined

@@ -23,7 +23,7 @@ type Target struct {
 	Kind Kind
 	Path string        // of a File or a CA
 	Key  Keys          // of a File
-	Peer reload.Server // of a Server: Address, Name, Client and Timeout count
+	Peer reload.Server // of a Server: Address, Name, Client and Timeout count, which is not zero
 	Pair *reload.Trust // of a Server: what is presented where Peer.Client is nil; nil: nothing
 	Disk string        // of a Server: the file that it should have loaded; empty: not known
 	Want Want
