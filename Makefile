@@ -1,6 +1,6 @@
 # make demo     see the whole of it work, on a real redis-server and a real CA
 # make build    bin/redis-cert-agent and bin/redis-cert-ca
-# make test     the tests; make lint, make bench likewise
+# make test     the tests; make lint, make bench, make dashboard likewise
 #
 # Each installs what it lacks (packaging/deps.sh). Go 1.21 or newer is enough:
 # it fetches the toolchain that go.mod asks for.
@@ -13,7 +13,7 @@ build_flags = -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build demo test lint bench deps package e2e clean
+.PHONY: build demo test lint bench dashboard deps package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca
 
@@ -31,7 +31,7 @@ demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo
 # TESTFLAGS adds to go test: make test TESTFLAGS='-run Reload -v'
 test: export CGO_ENABLED = 1
 test:
-	@packaging/deps.sh go cc redis-server strace openssl
+	@packaging/deps.sh go cc redis-server strace openssl promtool
 	go test -race -timeout 10m $(TESTFLAGS) ./...
 
 lint:
@@ -46,6 +46,12 @@ lint:
 bench:
 	@packaging/deps.sh go redis-server
 	go run ./cmd/bench -o docs/benchmarks.md
+
+# The picture of the Grafana dashboard, from a Prometheus that watches two agents
+# for ten minutes while a few things go wrong.
+dashboard: bin/redis-cert-agent bin/redis-cert-ca bin/dashboard
+	@packaging/deps.sh redis-server prometheus
+	@bin/dashboard -agent bin/redis-cert-agent -ca bin/redis-cert-ca -o docs/dashboard.svg
 
 # The .deb and .rpm, in dist/.
 package:

@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"cmd/redis-cert-ca/authority": {},
 	"cmd/redis-cert-ca":           {"cmd/redis-cert-ca/authority"},
 	"cmd/demo":                    {},
+	"cmd/dashboard":               {},
 	"packaging/gen":               {"agent/config"},
 	"packaging/prometheus":        {},  // tests only
 	"cmd/bench":                   nil, // anything: it measures the parts

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func sha256Sum(s string) []byte {
+	sum := sha256.Sum256([]byte(s))
+	return sum[:]
+}
+
+// play starts everything, lets three things go wrong and right again, and
+// returns what Prometheus has seen. Each step waits for what the agents see, not
+// for a time: their renewals fall where their jitter puts them.
+func (s *stage) play(ctx context.Context) (recording, error) {
+	if err := s.write(redisPassword+"\n", "redis-password"); err != nil {
+		return recording{}, err
+	}
+	second, err := s.begin(ctx)
+	if err != nil {
+		return recording{}, err
+	}
+	r := recording{url: "http://" + central + ":9090", scrape: scrapeEvery,
+		scene: fmt.Sprintf("Two agents, three servers, certificates of %s.", spell(s.lifetime))}
+	healthy := func() error {
+		return s.await(ctx, r.url, "sum(redis_cert_agent_server_proven) == 3 and min(redis_cert_agent_healthy) == 1 and sum(redis_cert_agent_problems) == 0")
+	}
+	if err := healthy(); err != nil {
+		return r, err
+	}
+	r.from = time.Now().Add(scrapeEvery).Truncate(time.Second)
+	s.say("all is well; certificates live for %s", s.lifetime)
+	acts := []struct {
+		lead          time.Duration // before it
+		wrong, right  string
+		breaks, mends func() error
+		seen          string // by the agents
+		lasts         time.Duration
+	}{
+		{
+			lead: s.lifetime * 3 / 4, wrong: "the Redis of redis1 refuses its agent CONFIG SET", right: "it lets it again",
+			breaks: func() error { return s.acl(ctx, "-config|set") },
+			seen:   `redis_cert_agent_server_drift{instance="redis1"} == 1`, lasts: s.lifetime / 8,
+			mends: func() error { return s.acl(ctx, "+config|set") },
+		}, {
+			lead: s.lifetime / 8, wrong: "the second Redis of redis2 is down", right: "it is started",
+			breaks: func() error { second.stop(); return nil },
+			seen:   `redis_cert_agent_server_up{instance="redis2"} == 0`, lasts: s.lifetime / 8,
+			mends: func() error { _, err := s.startRedis(ctx, "redis2", host2, "6380"); return err },
+		}, {
+			lead: s.lifetime / 2, wrong: "the CA is down", right: "it is started, before anything has ended",
+			breaks: func() error { s.authority.stop(); return nil },
+			seen: `min((redis_cert_agent_certificate_not_after_timestamp_seconds{role="leaf"} - time())
+				/ (redis_cert_agent_certificate_not_after_timestamp_seconds - redis_cert_agent_certificate_not_before_timestamp_seconds)) < 0.05`,
+			mends: func() error { return s.startCA(ctx) },
+		},
+	}
+	for _, act := range acts {
+		if err := sleep(ctx, act.lead); err != nil {
+			return r, err
+		}
+		s.say("%s", act.wrong)
+		e := event{from: time.Now(), text: act.wrong}
+		if err := act.breaks(); err != nil {
+			return r, err
+		}
+		if err := s.await(ctx, r.url, act.seen); err != nil {
+			return r, err
+		}
+		if err := sleep(ctx, act.lasts); err != nil {
+			return r, err
+		}
+		s.say("%s", act.right)
+		if err := act.mends(); err != nil {
+			return r, err
+		}
+		e.to = time.Now()
+		r.events = append(r.events, e)
+		if err := healthy(); err != nil {
+			return r, err
+		}
+	}
+	if err := sleep(ctx, s.lifetime); err != nil {
+		return r, err
+	}
+	r.to = time.Now().Truncate(time.Second)
+	return r, healthy()
+}
+
+// begin starts everything, and returns the redis-server that will be stopped.
+func (s *stage) begin(ctx context.Context) (*process, error) {
+	if err := s.initCA(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.startAgent(ctx, "redis1", host1, "6379"); err != nil {
+		return nil, err
+	}
+	if _, err := s.startRedis(ctx, "redis1", host1, "6379"); err != nil {
+		return nil, err
+	}
+	// The two hosts renew at different times.
+	if err := sleep(ctx, s.lifetime/6); err != nil {
+		return nil, err
+	}
+	if err := s.startAgent(ctx, "redis2", host2, "6379", "6380"); err != nil {
+		return nil, err
+	}
+	if _, err := s.startRedis(ctx, "redis2", host2, "6379"); err != nil {
+		return nil, err
+	}
+	second, err := s.startRedis(ctx, "redis2", host2, "6380")
+	if err != nil {
+		return nil, err
+	}
+	return second, s.startPrometheus(ctx)
+}
+
+// acl changes what the agent may do in the Redis of redis1.
+func (s *stage) acl(ctx context.Context, rule string) error {
+	c := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket("redis1", "6379")})
+	defer c.Close()
+	return c.Do(ctx, "ACL", "SETUSER", "agent", rule).Err()
+}
+
+// await waits until Prometheus has an answer to the query.
+func (s *stage) await(ctx context.Context, url, query string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*s.lifetime)
+	defer cancel()
+	for {
+		answers, err := prometheus{url}.instant(ctx, query, time.Now())
+		if err == nil && len(answers) > 0 {
+			return nil
+		}
+		if waited := sleep(ctx, scrapeEvery/2); waited != nil {
+			return errors.Join(fmt.Errorf("waited for %s: %w", query, waited), err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
