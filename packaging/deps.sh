@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a build, the demo or the tests need and this machine lacks.
 #
-#   packaging/deps.sh COMMAND...     commands: go redis-server strace cc promtool systemd-nspawn mmdebstrap lintian rpmlint rpm
+#   packaging/deps.sh COMMAND...     commands: go redis-server strace cc promtool prometheus systemd-nspawn mmdebstrap lintian rpmlint rpm
 #
 # It asks for nothing that is there already. Without the means to install
 # (another package manager, no root, no sudo without a password) it says what
@@ -18,7 +18,7 @@ package() {
 	apt:cc) echo gcc libc6-dev ;;
 	apt:systemd-nspawn | dnf:systemd-nspawn) echo systemd-container ;;
 	apt:promtool) echo prometheus ;;
-	dnf:promtool) echo golang-github-prometheus ;;
+	dnf:promtool | dnf:prometheus) echo golang-github-prometheus ;;
 	apt:mmdebstrap) echo mmdebstrap debian-archive-keyring ;;
 	dnf:cc) echo gcc ;;
 	*) echo "$2" ;;
