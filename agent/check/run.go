@@ -14,12 +14,12 @@ import (
 // timeout, that must not queue.
 const Parallel = 128
 
-// Run looks at all targets and judges them at the time now. After each one,
-// done, unless it is nil, is told how many there are so far; it may be called
-// from several goroutines at once. The error is that of ctx.
-func Run(ctx context.Context, targets []Target, now time.Time, done func(n int)) (Report, error) {
+// Run looks at all targets and judges them at the time now. It calls done, unless
+// that is nil, after each one, and from several goroutines at once. The error is
+// that of ctx.
+func Run(ctx context.Context, targets []Target, now time.Time, done func()) (Report, error) {
 	results := make([]Result, len(targets))
-	var next, finished atomic.Int64
+	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(Parallel, len(targets)) {
 		workers.Go(func() {
@@ -29,8 +29,8 @@ func Run(ctx context.Context, targets []Target, now time.Time, done func(n int))
 					return
 				}
 				results[i] = Judge(targets[i].look(ctx), targets[i].Want, now)
-				if n := int(finished.Add(1)); done != nil {
-					done(n)
+				if done != nil {
+					done()
 				}
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,8 +36,9 @@ func TestRunPassesByTheDead(t *testing.T) {
 		defer cancel()
 		<-others
 	}()
-	_, err = Run(ctx, append([]Target{silent}, e.targets...), now, func(n int) {
-		if n == living {
+	var done atomic.Int64
+	_, err = Run(ctx, append([]Target{silent}, e.targets...), now, func() {
+		if done.Add(1) == living {
 			close(others)
 		}
 	})

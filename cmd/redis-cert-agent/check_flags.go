@@ -98,7 +98,7 @@ func readTargets(path string, stdin io.Reader) ([]string, error) {
 // URL with a password.
 func splitTarget(text string) (host, port string, err error) {
 	if strings.ContainsAny(text, "/@") {
-		return "", "", errors.New("a target is HOST:PORT, not a URL: leave out the scheme, the user and the password")
+		return "", "", errors.New("a target is HOST:PORT: of a URL leave out the scheme, the user and the password, and name a file with --file")
 	}
 	host, port, err = net.SplitHostPort(text)
 	if err != nil && !strings.Contains(text, "]") && (strings.Count(text, ":") != 1) {

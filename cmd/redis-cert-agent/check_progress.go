@@ -26,7 +26,7 @@ func newProgress(w io.Writer, total int) *progress {
 	return p
 }
 
-func (p *progress) done(n int) { p.so.Store(int64(n)) }
+func (p *progress) done() { p.so.Add(1) }
 
 func (p *progress) draw(w io.Writer, total int) {
 	wait := time.NewTimer(time.Second)

@@ -116,6 +116,23 @@ func fromNow(text string) (time.Time, error) {
 	return time.Now().Add(d), err
 }
 
+func TestSplitTarget(t *testing.T) {
+	for text, want := range map[string]string{
+		"redis1": "redis1 6379", "redis1:1": "redis1 1", "10.0.0.5": "10.0.0.5 6379",
+		"[::1]:7": "::1 7", "::1": "::1 6379", "[::1]": "::1 6379",
+	} {
+		host, port, err := splitTarget(text)
+		if got := host + " " + port; got != want || err != nil {
+			t.Errorf("%s: %s, %v; want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", ":1", "a:", "a:b", "a:0", "a:70000", "a b", "a b:1", "[::1", "[::1]x:1", "rediss://u:hunter2@h:1", "/etc/nowhere.crt"} {
+		if _, _, err := splitTarget(text); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error %v", text, err)
+		}
+	}
+}
+
 // On a terminal there is colour, and after a second a line that says how far it
 // is, which does not stay.
 func TestCheckOnTerminal(t *testing.T) {
