@@ -45,7 +45,7 @@ func (a *Agent) status(see sight, step plan.Step) report.Status {
 		Next: a.upcoming(see, step), Due: step.Due, Looked: see.now,
 		MonitorOnly: a.MonitorOnly, FilesError: a.bad, Synchronised: synchronised(),
 	}
-	a.certificates = a.watched(see)
+	a.certificates = a.watched(see, step.Due)
 	s.Certificates = a.certificates
 	if g := see.disk.Current; g != nil && g.Err == nil {
 		s.Pair = Describe(g)

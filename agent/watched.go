@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/report"
@@ -17,13 +18,20 @@ import (
 const maxWatched = 1 << 20
 
 // watched returns everything that can expire: the pair on disk with its chain
-// and its CA bundle, what each server shows, and the files of others.
-func (a *Agent) watched(see sight) []report.Certificate {
+// and its CA bundle, what each server shows, and the files of others. Due is
+// when the newest pair is to be renewed.
+func (a *Agent) watched(see sight, due time.Time) []report.Certificate {
 	var all []report.Certificate
 	add := func(c *x509.Certificate, role report.Role, where report.Certificate) {
 		r := report.CertificateOf(c, role)
 		r.Where, r.Server, r.Path = where.Where, where.Server, where.Path
 		r.WarnAt, r.CritAt = a.Warn.Start(c), a.Crit.Start(c)
+		if see.newest != nil && see.newest.Pair != nil && c.Equal(see.newest.Pair.Leaf()) && !due.IsZero() {
+			// Not before a renewal is well overdue: a CA that backdates short
+			// certificates would else have them begin with a warning.
+			left := c.NotAfter.Sub(due)
+			r.WarnAt, r.CritAt = latest(r.WarnAt, due.Add(left/4)), latest(r.CritAt, due.Add(left*7/10))
+		}
 		all = append(all, r)
 	}
 	chain := func(chain []*x509.Certificate, where report.Certificate) {
@@ -56,6 +64,13 @@ func (a *Agent) watched(see sight) []report.Certificate {
 		}
 	}
 	return all
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // roleOf tells what the i-th certificate of a watched file is for.

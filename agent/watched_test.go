@@ -135,6 +135,35 @@ func TestOwnEndIsTold(t *testing.T) {
 	})
 }
 
+// A CA that backdates a short certificate leaves it less than a quarter of its
+// lifetime from the start. That is no warning as long as it is renewed in time.
+func TestBackdatedIsNotNearItsEnd(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pair")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.store.Close()
+		w.ca.lifetime = 15 * time.Second
+		w.ca.spoil = func(c *x509.Certificate) { c.NotBefore = c.NotBefore.Add(-time.Minute) }
+		var told []string
+		w.open(dir, closely("/dev/null/none", &told))
+		w.run()
+		defer w.stop()
+		pass(time.Second)
+		w.redis[0].start(t)
+		pass(10 * time.Minute)
+		if len(told) != 0 || w.ca.issued < 50 {
+			t.Errorf("told of %d ends among %d certificates", len(told), w.ca.issued)
+		}
+		fakes.Lock()
+		w.ca.err = errors.New("503")
+		fakes.Unlock()
+		pass(20 * time.Second)
+		if len(told) != 3 {
+			t.Errorf("told of %v, want warning, critical and expired", told)
+		}
+	})
+}
+
 // A regular sign of life makes the loop look as often.
 func TestLooksEvery(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pair")

@@ -148,7 +148,7 @@
 //	servers[].timeout (default: 5s)
 //	  bounds one exchange with Redis.
 //	paths.cert (default: none)
-//	  the tls-cert-file of an existing redis.conf; it becomes a symlink into directory.
+//	  the tls-cert-file of an existing redis.conf; it becomes a symlink into directory, or with issuer: none is only read.
 //	paths.key (default: none)
 //	  the tls-key-file of an existing redis.conf; cert and key go together.
 //	paths.ca (default: none)

@@ -131,7 +131,7 @@ var reference = []Field{
 		Meaning: "bounds one exchange with Redis"},
 
 	{Key: "paths.cert", Default: "none", Example: "/etc/redis/tls/redis.crt",
-		Meaning: "the tls-cert-file of an existing redis.conf; it becomes a symlink into directory"},
+		Meaning: "the tls-cert-file of an existing redis.conf; it becomes a symlink into directory, or with issuer: none is only read"},
 	{Key: "paths.key", Default: "none", Example: "/etc/redis/tls/redis.key",
 		Meaning: "the tls-key-file of an existing redis.conf; cert and key go together"},
 	{Key: "paths.ca", Default: "none", Example: "/etc/redis/tls/ca.crt",

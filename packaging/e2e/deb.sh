@@ -2,6 +2,7 @@
 set -uo pipefail
 . "$(dirname "$0")/machine.sh"
 . "$(dirname "$0")/agent.sh"
+. "$(dirname "$0")/watch.sh"
 
 install() { on sh -c "dpkg --force-confold -i $*"; }
 agent=redis-cert-agent.service
@@ -133,6 +134,9 @@ if [ "$SERVER" = redis ]; then
 	on systemctl daemon-reload
 	on systemctl restart redis-cert-agent@second
 fi
+
+phase monitoring
+watch
 
 phase watchdog
 printf '[Service]\nWatchdogSec=3s\n' | write /etc/systemd/system/$agent.d/e2e.conf
