@@ -22,9 +22,9 @@ const heartbeat = "heartbeat"
 
 // A pulse fetches the URL of a heartbeat.
 type pulse struct {
+	*Notifier
 	fetch  func(ctx context.Context) error
 	every  time.Duration
-	log    *slog.Logger
 	streak streak
 }
 
@@ -63,13 +63,13 @@ func (p *pulse) run(ctx context.Context, inbox <-chan report.Status) {
 func (p *pulse) beat(ctx context.Context) bool {
 	err := p.fetch(ctx)
 	if err != nil {
-		if ctx.Err() == nil && p.streak.fail(time.Now(), err) {
-			logFailure(ctx, p.log, heartbeat, err, p.streak.failed)
+		if ctx.Err() == nil {
+			p.failed(ctx, heartbeat, &p.streak, err)
 		}
 		return false
 	}
 	if p.streak.failed > 0 {
-		report.Notified.Log(ctx, p.log, fmt.Sprintf("the heartbeat is heard again, after %d failures", p.streak.failed), slog.String(report.KeyTarget, heartbeat))
+		report.Notified.Log(ctx, p.Log, fmt.Sprintf("the heartbeat is heard again, after %d failures", p.streak.failed), slog.String(report.KeyTarget, heartbeat))
 	}
 	p.streak = streak{}
 	return true

@@ -17,6 +17,8 @@ type monitor struct {
 	start time.Time
 	at    []string
 	err   error
+
+	unlogged int
 }
 
 func (m *monitor) fetch(context.Context) error {
@@ -33,7 +35,7 @@ func (m *monitor) beats(t *testing.T, h *host) (inbox chan report.Status, stop f
 	inbox = make(chan report.Status)
 	go func() {
 		defer close(done)
-		(&pulse{fetch: m.fetch, every: 5 * time.Minute, log: h.logger()}).run(ctx, inbox)
+		(&pulse{Notifier: &Notifier{Log: h.logger(), Unlogged: func(string) { m.unlogged++ }}, fetch: m.fetch, every: 5 * time.Minute}).run(ctx, inbox)
 	}()
 	return inbox, func() {
 		cancel()
@@ -131,6 +133,9 @@ func TestHeartbeatFails(t *testing.T) {
 		stop()
 		if got := strings.Join(m.at, " "); got != "0 1 2 3 4 9" {
 			t.Errorf("fetched at %s", got)
+		}
+		if m.unlogged != 3 {
+			t.Errorf("%d more failures were counted", m.unlogged)
 		}
 		log := h.log.String()
 		if strings.Count(log, "\n") != 2 || strings.Count(log, "heartbeat could not be told: connection refused") != 1 || strings.Count(log, "the heartbeat is heard again, after 4 failures") != 1 {

@@ -49,6 +49,26 @@ type Notifier struct {
 
 	Board *report.Board
 	Log   *slog.Logger
+
+	// Unlogged is told of a failure that the log leaves out, because it has the
+	// first of the streak, for who counts them. It must not block; nil: nobody
+	// counts.
+	Unlogged func(target string)
+}
+
+// failed takes in a failure of the target that is called name.
+func (n *Notifier) failed(ctx context.Context, name string, s *streak, err error) {
+	if !s.fail(time.Now(), err) {
+		if n.Unlogged != nil {
+			n.Unlogged(name)
+		}
+		return
+	}
+	attrs := []slog.Attr{slog.String(report.KeyTarget, name), slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, s.failed)}
+	if name != heartbeat { // which waits for the next round
+		attrs = append(attrs, slog.Time(report.KeyNext, s.until))
+	}
+	report.NotifyFailed.Log(ctx, n.Log, fmt.Sprintf("%s could not be told: %v", name, err), attrs...)
 }
 
 // Run tells until ctx ends, and returns when nothing of it runs any more.
@@ -67,7 +87,7 @@ func (n *Notifier) Run(ctx context.Context, changes <-chan struct{}) {
 		start((&teller{Notifier: n, Target: t, book: newBook(m.targets[t.ID]), memory: m}).run)
 	}
 	if h := n.Heartbeat; h != nil {
-		start((&pulse{fetch: h.fetch, every: h.Every, log: n.Log}).run)
+		start((&pulse{Notifier: n, fetch: h.fetch, every: h.Every}).run)
 	}
 	for {
 		if s := n.Board.Get(); ended(s) {

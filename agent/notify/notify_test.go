@@ -348,9 +348,14 @@ func TestNotifierLogsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, r := newHost(t), new(recorder)
 		r.set(down)
-		stop := h.start(minute(r))
+		unlogged := 0
+		stop := h.run(&Notifier{Targets: []Target{minute(r)}, File: h.file, Board: &h.board, Log: h.logger(), Unlogged: func(string) { unlogged++ }})
 		h.are("a")
 		pass(5*time.Hour + 30*time.Minute)
+		synctest.Wait()
+		if logged := strings.Count(h.log.String(), "could not be told"); unlogged+logged != r.requests() || unlogged < 20 {
+			t.Errorf("%d failures logged and %d more counted, of %d", logged, unlogged, r.requests())
+		}
 		r.set(nil)
 		pass(time.Hour)
 		h.told(r, "a")

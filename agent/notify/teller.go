@@ -84,9 +84,7 @@ func (t *teller) tell(ctx context.Context, s report.Status, what news) {
 	}
 	if err != nil {
 		t.refused[what.problem.Key]++
-		if t.streak.fail(now, err) {
-			logFailure(ctx, t.Log, t.Name, err, t.streak.failed, slog.Time(report.KeyNext, t.streak.until))
-		}
+		t.failed(ctx, t.Name, &t.streak, err)
 		return
 	}
 	t.streak = streak{}
@@ -97,10 +95,4 @@ func (t *teller) tell(ctx context.Context, s report.Status, what news) {
 		t.Log.Warn(err.Error())
 	}
 	report.Notified.Log(ctx, t.Log, fmt.Sprintf("told %s: %s", t.Name, m.line()), slog.String(report.KeyTarget, t.Name))
-}
-
-// logFailure logs that a target could not be told, for the nth time in a row.
-func logFailure(ctx context.Context, log *slog.Logger, name string, err error, n int, attrs ...slog.Attr) {
-	about := []slog.Attr{slog.String(report.KeyTarget, name), slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, n)}
-	report.NotifyFailed.Log(ctx, log, fmt.Sprintf("%s could not be told: %v", name, err), append(about, attrs...)...)
 }

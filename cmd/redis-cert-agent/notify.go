@@ -9,12 +9,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,6 +134,9 @@ func showTold(w io.Writer, path string) error {
 // until nothing of it runs any more.
 func (d *daemon) tell(ctx context.Context, c *config.Config) (stop func()) {
 	n := notifierOf(c, d.base)
+	n.Unlogged = func(target string) {
+		d.exposed.Observe(report.Entry{Event: report.NotifyFailed, Time: time.Now(), Attrs: map[string]slog.Value{report.KeyTarget: slog.StringValue(target)}})
+	}
 	d.notifier.Store(n)
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
