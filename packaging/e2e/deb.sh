@@ -137,6 +137,7 @@ fi
 
 phase monitoring
 watch
+[ "$SERVER" = redis ] && monitor
 
 phase watchdog
 printf '[Service]\nWatchdogSec=3s\n' | write /etc/systemd/system/$agent.d/e2e.conf
