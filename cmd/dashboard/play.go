@@ -15,34 +15,19 @@ func sha256Sum(s string) []byte {
 	return sum[:]
 }
 
-// play starts everything, lets three things go wrong and right again, and
-// returns what Prometheus has seen. Each step waits for what the agents see, not
-// for a time: their renewals fall where their jitter puts them.
-func (s *stage) play(ctx context.Context) (recording, error) {
-	if err := s.write(redisPassword+"\n", "redis-password"); err != nil {
-		return recording{}, err
-	}
-	second, err := s.begin(ctx)
-	if err != nil {
-		return recording{}, err
-	}
-	r := recording{url: "http://" + central + ":9090", scrape: scrapeEvery,
-		scene: fmt.Sprintf("Two agents, three servers, certificates of %s.", spell(s.lifetime))}
-	healthy := func() error {
-		return s.await(ctx, r.url, "sum(redis_cert_agent_server_proven) == 3 and min(redis_cert_agent_healthy) == 1 and sum(redis_cert_agent_problems) == 0")
-	}
-	if err := healthy(); err != nil {
-		return r, err
-	}
-	r.from = time.Now().Add(scrapeEvery).Truncate(time.Second)
-	s.say("all is well; certificates live for %s", s.lifetime)
-	acts := []struct {
-		lead          time.Duration // before it
-		wrong, right  string
-		breaks, mends func() error
-		seen          string // by the agents
-		lasts         time.Duration
-	}{
+// An act is something that goes wrong, is seen by the agents, and is put right.
+// Each waits for what the agents see and not for a time: their renewals fall
+// where their jitter puts them.
+type act struct {
+	lead          time.Duration // before it
+	wrong, right  string        // in words
+	breaks, mends func() error
+	seen          string        // a query that has an answer when it is
+	lasts         time.Duration // after that
+}
+
+func (s *stage) acts(ctx context.Context, second *process) []act {
+	return []act{
 		{
 			lead: s.lifetime * 3 / 4, wrong: "the Redis of redis1 refuses its agent CONFIG SET", right: "it lets it again",
 			breaks: func() error { return s.acl(ctx, "-config|set") },
@@ -54,47 +39,72 @@ func (s *stage) play(ctx context.Context) (recording, error) {
 			seen:   `redis_cert_agent_server_up{instance="redis2"} == 0`, lasts: s.lifetime / 8,
 			mends: func() error { _, err := s.startRedis(ctx, "redis2", host2, "6380"); return err },
 		}, {
-			lead: s.lifetime / 2, wrong: "the CA is down", right: "it is started, before anything has ended",
+			lead: s.lifetime / 2, wrong: "the CA is down", right: "it is started",
 			breaks: func() error { s.authority.stop(); return nil },
 			seen: `min((redis_cert_agent_certificate_not_after_timestamp_seconds{role="leaf"} - time())
 				/ (redis_cert_agent_certificate_not_after_timestamp_seconds - redis_cert_agent_certificate_not_before_timestamp_seconds)) < 0.05`,
 			mends: func() error { return s.startCA(ctx) },
 		},
 	}
-	for _, act := range acts {
-		if err := sleep(ctx, act.lead); err != nil {
-			return r, err
+}
+
+const allWell = "sum(redis_cert_agent_server_proven) == 3 and min(redis_cert_agent_healthy) == 1 and sum(redis_cert_agent_problems) == 0"
+
+// play starts everything, performs the acts, and returns what Prometheus has seen.
+func (s *stage) play(ctx context.Context) (recording, error) {
+	r := recording{url: "http://" + central + ":9090", scrape: scrapeEvery,
+		scene: fmt.Sprintf("Two agents, three servers, certificates of %s.", spell(s.lifetime))}
+	second, err := s.begin(ctx)
+	if err != nil {
+		return r, err
+	}
+	if err := s.await(ctx, r.url, allWell); err != nil {
+		return r, err
+	}
+	r.from = time.Now().Add(scrapeEvery).Truncate(time.Second)
+	s.say("all is well; certificates live for %s", spell(s.lifetime))
+	for _, a := range s.acts(ctx, second) {
+		e, err := s.perform(ctx, r.url, a)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", a.wrong, err)
 		}
-		s.say("%s", act.wrong)
-		e := event{from: time.Now(), text: act.wrong}
-		if err := act.breaks(); err != nil {
-			return r, err
-		}
-		if err := s.await(ctx, r.url, act.seen); err != nil {
-			return r, err
-		}
-		if err := sleep(ctx, act.lasts); err != nil {
-			return r, err
-		}
-		s.say("%s", act.right)
-		if err := act.mends(); err != nil {
-			return r, err
-		}
-		e.to = time.Now()
 		r.events = append(r.events, e)
-		if err := healthy(); err != nil {
-			return r, err
-		}
 	}
 	if err := sleep(ctx, s.lifetime); err != nil {
 		return r, err
 	}
 	r.to = time.Now().Truncate(time.Second)
-	return r, healthy()
+	return r, s.await(ctx, r.url, allWell)
+}
+
+func (s *stage) perform(ctx context.Context, url string, a act) (event, error) {
+	if err := sleep(ctx, a.lead); err != nil {
+		return event{}, err
+	}
+	s.say("%s", a.wrong)
+	e := event{from: time.Now(), text: a.wrong}
+	if err := a.breaks(); err != nil {
+		return e, err
+	}
+	if err := s.await(ctx, url, a.seen); err != nil {
+		return e, err
+	}
+	if err := sleep(ctx, a.lasts); err != nil {
+		return e, err
+	}
+	s.say("%s", a.right)
+	if err := a.mends(); err != nil {
+		return e, err
+	}
+	e.to = time.Now()
+	return e, s.await(ctx, url, allWell)
 }
 
 // begin starts everything, and returns the redis-server that will be stopped.
 func (s *stage) begin(ctx context.Context) (*process, error) {
+	if err := s.write(redisPassword+"\n", "redis-password"); err != nil {
+		return nil, err
+	}
 	if err := s.initCA(ctx); err != nil {
 		return nil, err
 	}
