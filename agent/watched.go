@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"time"
@@ -56,6 +58,10 @@ func (a *Agent) watched(see sight, due time.Time) []report.Certificate {
 		where := report.Certificate{Where: report.InFile, Server: f.Server, Path: f.Path}
 		certs, err := readCertificates(f.Path)
 		if err != nil {
+			var path *fs.PathError
+			if errors.As(err, &path) {
+				err = path.Err // the path stands beside it
+			}
 			where.Role, where.Error = report.ClientLeaf, err.Error()
 			all = append(all, where)
 		}
