@@ -66,6 +66,9 @@ func (a *Agent) judge(ctx context.Context, see *sight) bool {
 // found at the very first start are taken in as they are: redis serves them
 // already, and they are how it is recognised when they have expired.
 func (a *Agent) acceptable(ctx context.Context, see sight, p *cert.Pair) error {
+	if c := see.disk.Current; c != nil && c.Leaf == p.Fingerprint() {
+		return a.acceptableBundle(see, p)
+	}
 	if see.newest == nil {
 		return nil
 	}
@@ -74,6 +77,17 @@ func (a *Agent) acceptable(ctx context.Context, see sight, p *cert.Pair) error {
 	}
 	a.learn(ctx, see, p.Leaf())
 	need := a.need(see, cert.Merge(p.CA, see.newest.Pair.CA, a.Roots))
+	need.KeyType = ""
+	return need.Check(p, see.now)
+}
+
+// acceptableBundle is acceptable where the leaf is the same and the chain or the
+// CA certificates changed alone: clients that go by them must still accept it.
+func (a *Agent) acceptableBundle(see sight, p *cert.Pair) error {
+	if c := see.disk.Current; len(p.CA) == 0 && (c.Pair == nil || len(c.Pair.CA) > 0) {
+		return errors.New("there is no CA certificate any more: put one back, or redis cannot load its files")
+	}
+	need := a.need(see, cert.Merge(p.CA, a.Roots))
 	need.KeyType = ""
 	return need.Check(p, see.now)
 }
@@ -92,8 +106,20 @@ func (a *Agent) adopt(ctx context.Context, see sight) error {
 		return err
 	}
 	a.adopting = plan.Attempts{}
+	if c := see.disk.Current; c != nil && c.Leaf == g.Leaf {
+		a.outdate()
+	}
 	leaf := g.Pair.Leaf()
 	report.Adopted.Log(ctx, a.Log, fmt.Sprintf("took in %s, valid until %s, found at %s",
 		report.Serial(leaf), report.Time(leaf.NotAfter), strings.Join(f.Files, ", ")), about(leaf)...)
 	return nil
+}
+
+// outdate has every server load the newest pair again although it shows its
+// leaf: the chain or the CA certificates changed alone, and a handshake does not
+// show those.
+func (a *Agent) outdate() {
+	for i := range a.servers {
+		a.servers[i].behind = true
+	}
 }

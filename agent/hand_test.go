@@ -1,12 +1,16 @@
 package agent
 
 import (
+	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"redis-cert-agent/agent/cert"
 )
 
 // TestBrokenInPlace: another hand writes into the current generation and does
@@ -52,4 +56,52 @@ func TestBrokenInPlace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A person adds a CA to the bundle that redis trusts, and later takes the wrong
+// one away. The first is loaded at once, although the certificate is the same;
+// the second never is.
+func TestBundleChangedByHand(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		if err := w.renew(false); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "current", "ca.crt")
+		write := func(roots ...*x509.Certificate) {
+			if err := os.WriteFile(path, (&cert.Pair{CA: roots}).CAPEM(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other := newTestCA(t, time.Hour).root
+		write(w.ca.root, other)
+		reloads := w.redis[0].reloads
+		if err := w.renew(false); err != nil {
+			t.Errorf("another root: %v", err)
+		}
+		if got := w.redis[0].serves.CA; len(got) != 2 || !got[1].Equal(other) || w.redis[0].reloads != reloads+1 || w.ca.issued != 1 {
+			t.Errorf("redis trusts %d roots after %d reloads and %d certificates", len(got), w.redis[0].reloads-reloads, w.ca.issued)
+		}
+		// Without its own root no client would accept the pair.
+		for name, roots := range map[string][]*x509.Certificate{"only another root": {other}, "none": nil} {
+			write(roots...)
+			_ = w.renew(false)
+			pass(time.Minute) // the other hand has had its time
+			if got := w.redis[0].serves.CA; !slices.ContainsFunc(got, w.ca.root.Equal) {
+				t.Errorf("%s: redis trusts %d roots, and not that of its own certificate", name, len(got))
+			}
+			if err := w.renew(false); err != nil {
+				t.Errorf("%s: not healed: %v", name, err)
+			}
+		}
+		write(w.ca.root)
+		if err := w.renew(false); err != nil || len(w.redis[0].serves.CA) != 1 {
+			t.Errorf("the own root alone: %v", err)
+		}
+	})
 }

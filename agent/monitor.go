@@ -73,9 +73,7 @@ func (a *Agent) unfit(see sight) error {
 	return need.Check(p, see.now)
 }
 
-// accept notes that the other hand has put a good pair there. Redis does not
-// show its CA certificates, so that a change of them alone is told to every
-// server.
+// accept notes that the other hand has put a good pair there.
 func (a *Agent) accept(ctx context.Context, g *pair.Generation) {
 	r, leaf := &a.other, g.Pair.Leaf()
 	before := r.sound
@@ -84,9 +82,7 @@ func (a *Agent) accept(ctx context.Context, g *pair.Generation) {
 	case before == nil || g.Equal(before):
 		return
 	case g.Leaf == before.Leaf:
-		for i := range a.servers {
-			a.servers[i].behind = true
-		}
+		a.outdate()
 	default:
 		r.former = before
 	}
