@@ -18,6 +18,7 @@ import (
 const (
 	maxHistory     = 100
 	maxHistoryFile = 1 << 20
+	historyDelay   = time.Second
 )
 
 // A Deed is one event of the history: what happened, to what, and why.
@@ -45,19 +46,19 @@ type History struct {
 
 	mu     sync.Mutex
 	deeds  []Deed
+	dirty  bool // there is something to write, and timer will
 	closed bool
+	timer  *time.Timer
 
-	dirty chan struct{} // there is something to write
-	done  chan struct{} // the writer has ended
+	saving sync.Mutex // one at a time
+	failed bool       // the last one did, and that was logged
 }
 
 // OpenHistory continues the history at path. What cannot be read of it is lost:
 // it is for people, and nothing depends on it. Close must be called.
 func OpenHistory(path string, log *slog.Logger) *History {
 	deeds, _ := ReadHistory(path)
-	h := &History{path: path, log: log, deeds: deeds, dirty: make(chan struct{}, 1), done: make(chan struct{})}
-	go h.write()
-	return h
+	return &History{path: path, log: log, deeds: deeds}
 }
 
 // ReadHistory returns the history at path, the oldest event first; none when
@@ -95,9 +96,8 @@ func (h *History) Add(e Entry) {
 		return
 	}
 	h.deeds = remember(h.deeds, d)
-	select {
-	case h.dirty <- struct{}{}:
-	default:
+	if !h.dirty {
+		h.dirty, h.timer = true, time.AfterFunc(historyDelay, h.flush)
 	}
 }
 
@@ -131,26 +131,32 @@ func (h *History) All() []Deed {
 // Close writes what is not on disk yet. What is added after it is lost.
 func (h *History) Close() {
 	h.mu.Lock()
-	if !h.closed {
-		h.closed = true
-		close(h.dirty)
+	h.closed = true
+	if h.timer != nil {
+		h.timer.Stop()
 	}
 	h.mu.Unlock()
-	<-h.done
+	h.flush()
 }
 
-// write writes the file when something was added. What is added meanwhile goes
-// with the next one.
-func (h *History) write() {
-	defer close(h.done)
-	told := false
-	for range h.dirty {
-		err := h.save()
-		if err != nil && !told {
-			h.log.Warn(fmt.Sprintf("the history is not kept: %v", err), KeyError, err.Error())
-		}
-		told = err != nil
+// flush writes what was added. It comes a while after that: one event rarely
+// comes alone, and a rotation that waits for its own files must not wait for
+// this one on the same disk.
+func (h *History) flush() {
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	h.mu.Lock()
+	dirty := h.dirty
+	h.dirty = false
+	h.mu.Unlock()
+	if !dirty {
+		return
 	}
+	err := h.save()
+	if err != nil && !h.failed {
+		h.log.Warn(fmt.Sprintf("the history is not kept: %v", err), KeyError, err.Error())
+	}
+	h.failed = err != nil
 }
 
 func (h *History) save() error {

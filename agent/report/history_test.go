@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -66,6 +67,26 @@ func TestHistoryKeepsTheLastHundred(t *testing.T) {
 	}
 }
 
+// What is added is on disk soon, without an end of the process.
+func TestHistoryIsWrittenSoon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.json")
+	synctest.Test(t, func(t *testing.T) {
+		h := history(t, path)
+		for i := range 3 {
+			h.Add(entryAt(i, Issued, fmt.Sprint("issued ", i), ""))
+			time.Sleep(historyDelay / 4)
+		}
+		if got, err := ReadHistory(path); err != nil || len(got) != 0 {
+			t.Errorf("%d events are on disk at once, %v", len(got), err)
+		}
+		time.Sleep(historyDelay)
+		synctest.Wait()
+		if got, err := ReadHistory(path); err != nil || len(got) != 3 {
+			t.Errorf("%d events are on disk, %v", len(got), err)
+		}
+	})
+}
+
 // A night of failures is one line for each of them.
 func TestHistoryCountsFailures(t *testing.T) {
 	h := history(t, filepath.Join(t.TempDir(), "history.json"))
@@ -116,6 +137,7 @@ func TestHistoryOfADamagedDisk(t *testing.T) {
 	h = OpenHistory(filepath.Join(dir, "none", "history.json"), slog.New(newTextHandler(&b, slog.LevelInfo, false)))
 	for i := range 3 {
 		h.Add(entryAt(i, Issued, "issued", ""))
+		h.flush()
 	}
 	h.Close()
 	if said := b.String(); strings.Count(said, "the history is not kept") != 1 || !strings.Contains(said, "no such file") {

@@ -138,6 +138,9 @@ func (d *daemon) tell(ctx context.Context, c *config.Config) (stop func()) {
 		d.exposed.Observe(report.Entry{Event: report.NotifyFailed, Time: time.Now(), Attrs: map[string]slog.Value{report.KeyTarget: slog.StringValue(target)}})
 	}
 	d.notifier.Store(n)
+	if len(n.Targets) == 0 && n.Heartbeat == nil {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
