@@ -31,7 +31,7 @@ demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo
 # TESTFLAGS adds to go test: make test TESTFLAGS='-run Reload -v'
 test: export CGO_ENABLED = 1
 test:
-	@packaging/deps.sh go cc redis-server strace openssl promtool
+	@packaging/deps.sh go cc redis-server strace openssl promtool prometheus
 	go test -race -timeout 10m $(TESTFLAGS) ./...
 
 lint:
