@@ -97,7 +97,7 @@ const historyFile = "history.json"
 
 func (d *daemon) run(ctx context.Context) error {
 	defer d.exposed.close()
-	store, a, err := d.open(d.first)
+	store, a, err := d.start(d.first)
 	if err != nil {
 		return err
 	}
@@ -139,13 +139,13 @@ func (d *daemon) runAll(ctx context.Context, store *pair.Store, a *agent.Agent) 
 		if next == nil {
 			return err
 		}
-		store, a, err = d.open(next.config)
+		store, a, err = d.start(next.config)
 		next.done <- err
 		if err == nil {
 			current = next.config
 			continue
 		}
-		if store, a, err = d.open(current); err != nil {
+		if store, a, err = d.start(current); err != nil {
 			return fmt.Errorf("go on with the old configuration: %w", err)
 		}
 	}
@@ -177,6 +177,19 @@ func (d *daemon) runOne(ctx context.Context, store *pair.Store, a *agent.Agent) 
 	}
 }
 
+// start opens c, and what it exposes of the agent.
+func (d *daemon) start(c *config.Config) (*pair.Store, *agent.Agent, error) {
+	store, a, err := d.open(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.exposed.change(c); err != nil {
+		store.Close()
+		return nil, nil, err
+	}
+	return store, a, nil
+}
+
 // open takes hold of the pair of c and puts its agent together.
 func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
 	store, err := pair.Open(storeOptions(c))
@@ -184,9 +197,6 @@ func (d *daemon) open(c *config.Config) (*pair.Store, *agent.Agent, error) {
 		return nil, nil, err
 	}
 	a, err := d.build(c, store)
-	if err == nil {
-		err = d.exposed.change(c)
-	}
 	if err != nil {
 		store.Close()
 		return nil, nil, err
