@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -76,7 +77,14 @@ func (a *Agent) acceptable(ctx context.Context, see sight, p *cert.Pair) error {
 		return fmt.Errorf("%s is not newer than %s, which the agent holds", report.Serial(p.Leaf()), report.Serial(ours.Leaf()))
 	}
 	a.learn(ctx, see, p.Leaf())
-	need := a.need(see, cert.Merge(p.CA, see.newest.Pair.CA, a.Roots))
+	return a.passes(see, p, see.newest.Pair.CA)
+}
+
+// passes holds a pair of another hand's making against the gate: any type of key
+// will do. Extra roots are trusted beside those of the pair and the
+// configuration.
+func (a *Agent) passes(see sight, p *cert.Pair, extra []*x509.Certificate) error {
+	need := a.need(see, cert.Merge(p.CA, extra, a.Roots))
 	need.KeyType = ""
 	return need.Check(p, see.now)
 }
@@ -87,9 +95,7 @@ func (a *Agent) acceptableBundle(see sight, p *cert.Pair) error {
 	if c := see.disk.Current; len(p.CA) == 0 && (c.Pair == nil || len(c.Pair.CA) > 0) {
 		return errors.New("there is no CA certificate any more: put one back, or redis cannot load its files")
 	}
-	need := a.need(see, cert.Merge(p.CA, a.Roots))
-	need.KeyType = ""
-	return need.Check(p, see.now)
+	return a.passes(see, p, nil)
 }
 
 // adopt takes in the pair that another hand put there.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 
-	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/report"
 )
@@ -67,10 +66,7 @@ func (a *Agent) weigh(ctx context.Context, see *sight) {
 // unfit returns why the pair there is not to be loaded. An older one than before
 // is: the other hand decides.
 func (a *Agent) unfit(see sight) error {
-	p := see.disk.Current.Pair
-	need := a.need(see, cert.Merge(p.CA, a.Roots))
-	need.KeyType = ""
-	return need.Check(p, see.now)
+	return a.passes(see, see.disk.Current.Pair, nil)
 }
 
 // accept notes that the other hand has put a good pair there.
@@ -140,10 +136,9 @@ func (a *Agent) remember() {
 	if err := a.Store.Remember(); err != nil {
 		text = err.Error()
 	}
-	if text != "" && text != a.other.lost {
+	if changed(&a.other.lost, text) {
 		a.Log.Warn(text)
 	}
-	a.other.lost = text
 }
 
 // tellBlind logs once that the key cannot be read.
@@ -152,8 +147,15 @@ func (a *Agent) tellBlind(g *pair.Generation) {
 	if g.KeyErr != nil {
 		text = g.KeyErr.Error()
 	}
-	if text != "" && text != a.other.blind {
+	if changed(&a.other.blind, text) {
 		a.Log.Warn(fmt.Sprintf("the key cannot be checked, nor the pair presented to a server that wants a client certificate, and a new one is loaded only %s after it came: %s", manners, text))
 	}
-	a.other.blind = text
+}
+
+// changed keeps text in last and says whether it is a trouble that was not
+// there before.
+func changed(last *string, text string) bool {
+	fresh := text != "" && text != *last
+	*last = text
+	return fresh
 }

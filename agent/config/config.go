@@ -166,7 +166,7 @@ func defaults(path string) *Config {
 		Keep:      3,
 		Jitter:    0.05,
 		ClockWait: 2 * time.Minute,
-		Monitor:   defaultMonitor(),
+		Monitor:   DefaultMonitor(),
 	}
 }
 

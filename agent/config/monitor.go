@@ -68,7 +68,8 @@ func (m Margin) String() string {
 	return strings.Join(parts, ",")
 }
 
-func defaultMonitor() Monitor {
+// DefaultMonitor is what holds where nothing is said.
+func DefaultMonitor() Monitor {
 	const day = 24 * time.Hour
 	return Monitor{Warn: Margin{Share: 0.25, Time: 21 * day}, Crit: Margin{Share: 0.10, Time: 7 * day}}
 }

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"redis-cert-agent/agent/check"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/config"
 )
 
 // A verdict is the exit code of a check, which has said all there is to say.
@@ -63,7 +61,7 @@ configuration, a file that this user may not read).`,
 			return o.run(cmd)
 		},
 	}
-	f := cmd.Flags()
+	f, margins := cmd.Flags(), config.DefaultMonitor()
 	f.Var(fileFlag{&o.files}, "file", "check the certificates in this PEM file (may be repeated)")
 	f.Var(keyFlag{&o.files}, "key", "the key of the --file before it (default: the same file)")
 	f.StringArrayVar(&o.cas, "ca", nil, "trust the CA certificates in `FILE` (may be repeated; default: the system's)")
@@ -72,8 +70,8 @@ configuration, a file that this user may not read).`,
 	f.StringVar(&o.name, "name", "", "certificates must carry `NAME` (default: HOST of the target)")
 	f.StringVar(&o.role, "role", "", "the certificates of --file must be good for a `server|client` (default: either)")
 	f.StringVar(&o.list, "targets", "", "read more targets from `FILE`, one HOST:PORT a line; - is standard input")
-	f.StringVar(&o.warn, "warn", "", "warn `MARGIN` before an end: a share of the lifetime, a time, or the lesser of both (default \"25%,21d\")")
-	f.StringVar(&o.crit, "crit", "", "be critical `MARGIN` before an end (default \"10%,7d\")")
+	f.StringVar(&o.warn, "warn", "", fmt.Sprintf("warn `MARGIN` before an end: a share of the lifetime, a time, or the lesser of both (default %q)", margins.Warn))
+	f.StringVar(&o.crit, "crit", "", fmt.Sprintf("be critical `MARGIN` before an end (default %q)", margins.Crit))
 	f.DurationVar(&o.timeout, "timeout", 5*time.Second, "how long to wait for each server")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.nagios, "nagios", false, "print what Nagios, Icinga and their like read")
@@ -114,9 +112,7 @@ func (o *checkOptions) write(w io.Writer, r check.Report) error {
 	case o.nagios:
 		return r.WriteNagios(w)
 	}
-	f, _ := w.(*os.File)
-	color := f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == ""
-	return r.WriteText(w, check.Style{Color: color, Faulty: o.quiet})
+	return r.WriteText(w, check.Style{Color: isColourful(w), Faulty: o.quiet})
 }
 
 // fault says why nothing could be checked. A plugin says it on standard output,
@@ -127,8 +123,6 @@ func (o *checkOptions) fault(cmd *cobra.Command, err error) error {
 			return verdict(check.Unknown)
 		}
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(cmd.ErrOrStderr(), "redis-cert-agent: %s\n", line)
-	}
+	complain(cmd.ErrOrStderr(), err)
 	return verdict(check.Unknown)
 }

@@ -29,7 +29,7 @@ func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
 		}
 		o.addresses = append(o.addresses, more...)
 	}
-	warn, crit, err := o.margins(config.Monitor{})
+	warn, crit, err := o.margins(config.DefaultMonitor())
 	if err != nil {
 		return nil, err
 	}
@@ -77,15 +77,11 @@ func (o *checkOptions) validate() error {
 	return nil
 }
 
-// margins returns those of the command line, those of the configuration, or the
-// default ones.
+// margins returns those of the command line, or else those of m.
 func (o *checkOptions) margins(m config.Monitor) (warn, crit cert.Margin, err error) {
-	parse := func(flag, text string, configured config.Margin, otherwise string) cert.Margin {
-		if text == "" && configured != (config.Margin{}) {
-			return cert.Margin(configured)
-		}
+	parse := func(flag, text string, otherwise config.Margin) cert.Margin {
 		if text == "" {
-			text = otherwise
+			return cert.Margin(otherwise)
 		}
 		margin, bad := config.ParseMargin(text)
 		if bad != nil && err == nil {
@@ -93,8 +89,8 @@ func (o *checkOptions) margins(m config.Monitor) (warn, crit cert.Margin, err er
 		}
 		return cert.Margin(margin)
 	}
-	warn = parse("warn", o.warn, m.Warn, "25%,21d")
-	crit = parse("crit", o.crit, m.Crit, "10%,7d")
+	warn = parse("warn", o.warn, m.Warn)
+	crit = parse("crit", o.crit, m.Crit)
 	return warn, crit, err
 }
 

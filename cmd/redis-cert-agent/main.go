@@ -54,15 +54,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &said) {
 		return int(said)
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		fmt.Fprintf(stderr, "redis-cert-agent: %s\n", line)
-	}
+	complain(stderr, err)
 	var usage usageError
 	var faults *config.Faults
 	if errors.As(err, &usage) || errors.As(err, &faults) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// complain writes an error, each of its lines with the name of the program.
+func complain(w io.Writer, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(w, "redis-cert-agent: %s\n", line)
+	}
 }
 
 // A usageError is a fault of the command line.
