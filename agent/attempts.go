@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/report"
 )
 
 // A public authority counts failed orders and locks out who makes too many. A
@@ -45,8 +46,7 @@ func (a *Agent) keep() error {
 	if err != nil {
 		return fmt.Errorf("keep failed attempts: %w", err)
 	}
-	tmp := a.Attempts + ".tmp"
-	if err := errors.Join(os.WriteFile(tmp, text, 0o600), os.Rename(tmp, a.Attempts)); err != nil {
+	if err := report.ReplaceFile(a.Attempts, text); err != nil {
 		return fmt.Errorf("keep failed attempts: %w", err)
 	}
 	return nil

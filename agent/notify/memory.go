@@ -7,8 +7,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"sync"
+
+	"redis-cert-agent/agent/report"
 )
 
 // A memory is the file with what each target has been told.
@@ -69,33 +70,10 @@ func (m *memory) keep(id string, known map[string]Told) error {
 	m.targets[id] = maps.Clone(known)
 	text, err := encode(m.targets)
 	if err == nil {
-		err = replaceFile(m.path, text)
+		err = report.ReplaceFile(m.path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was told: %w; after a restart it may be told again", err)
 	}
 	return nil
-}
-
-// replaceFile puts text at path: all of it or none, whatever happens meanwhile.
-func replaceFile(path string, text []byte) (err error) {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	// The rename itself must reach the disk (fsync(2)).
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -164,37 +162,7 @@ func (h *History) save() error {
 	if err != nil {
 		return err
 	}
-	return writeBeside(h.path, append(text, '\n'))
-}
-
-// writeBeside replaces the file at path by one rename. It is for the agent's
-// user alone, also when a command of root's makes it.
-func writeBeside(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-"+filepath.Base(path)) // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if os.Geteuid() == 0 {
-		err = errors.Join(err, giveToOwner(f, filepath.Dir(path)))
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
-}
-
-// giveToOwner gives f to whom its directory belongs.
-func giveToOwner(f *os.File, dir string) error {
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	return f.Chown(int(owner.Uid), int(owner.Gid))
+	return ReplaceFile(h.path, append(text, '\n'))
 }
 
 // WriteHistory writes the events for people, the oldest first: when, how often,

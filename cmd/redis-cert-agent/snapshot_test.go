@@ -110,7 +110,7 @@ func (shot snapshot) walk(root, dir string) error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(d.Name(), ".tmp-history") {
+		if strings.HasPrefix(d.Name(), ".tmp-") && strings.Contains(d.Name(), ".json") {
 			return nil // it may be gone already
 		}
 		fi, err := d.Info()
