@@ -17,9 +17,10 @@ import (
 	"strings"
 	"syscall"
 
-	"redis-cert-agent/agent/cert"
-
 	"github.com/mholt/acmez/v3/acme"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
 )
 
 // maxKeyFile bounds what is read of the account key's file.
@@ -42,7 +43,7 @@ func (s *session) account(ctx context.Context) (acme.Account, error) {
 	}
 	if have.Status != acme.StatusValid {
 		return acme.Account{}, s.c.fault(opAccount, fmt.Errorf("%s says that account %s is %s: to get a new one, move %s away",
-			s.c.base.Host, cut(clean(have.Location), 120), cut(clean(have.Status), 20), s.c.opts.AccountKeyFile))
+			s.c.base.Host, ca.Cut(clean(have.Location), 120), ca.Cut(clean(have.Status), 20), s.c.opts.AccountKeyFile))
 	}
 	have.PrivateKey = key
 	return have, nil
@@ -78,7 +79,7 @@ func (s *session) register(ctx context.Context, key crypto.Signer) (acme.Account
 		return got, s.garbage(opAccount, errors.New("the account has no URL"))
 	}
 	got.PrivateKey = key
-	s.c.opts.Warn(fmt.Sprintf("%s has a new account for this host, %s: its key is %s", s.c.base.Host, cut(clean(got.Location), 120), s.c.opts.AccountKeyFile))
+	s.c.opts.Warn(fmt.Sprintf("%s has a new account for this host, %s: its key is %s", s.c.base.Host, ca.Cut(clean(got.Location), 120), s.c.opts.AccountKeyFile))
 	return got, nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"redis-cert-agent/agent/ca"
 )
 
 // How long after one question for a window to ask again. RFC 9773, section 4.3,
@@ -146,6 +148,6 @@ func (c *Client) explain(url string) {
 	c.explained = url
 	c.mu.Unlock()
 	if news && url != "" {
-		c.opts.Warn(fmt.Sprintf("%s explains when it wants its certificates renewed: %s", c.base.Host, cut(clean(url), 200)))
+		c.opts.Warn(fmt.Sprintf("%s explains when it wants its certificates renewed: %s", c.base.Host, ca.Cut(clean(url), 200)))
 	}
 }

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"redis-cert-agent/agent/cert"
-
 	"github.com/mholt/acmez/v3/acme"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
 )
 
 // maxChain bounds the certificates in one chain.
@@ -87,7 +88,7 @@ func top(chain []*x509.Certificate) *x509.Certificate { return chain[len(chain)-
 func tops(chains [][]*x509.Certificate) string {
 	var names []string
 	for _, c := range chains {
-		if n := fmt.Sprintf("%q", cut(clean(top(c).Issuer.CommonName), 60)); !slices.Contains(names, n) {
+		if n := fmt.Sprintf("%q", ca.Cut(clean(top(c).Issuer.CommonName), 60)); !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"redis-cert-agent/agent/ca"
 )
 
 // Error is why there is no certificate. Everything that Issue and Suggest
@@ -73,7 +75,7 @@ func patience(err error) time.Duration {
 
 // fault is trouble on this side, before anything was sent.
 func (c *Client) fault(op string, err error) *Error {
-	return &Error{Op: op, Message: cut(line(err.Error()), 2*maxMessage), err: err, local: true}
+	return &Error{Op: op, Message: ca.Cut(ca.Line(err.Error()), 2*ca.MaxMessage), err: err, local: true}
 }
 
 // problemIn returns the problem document that err carries, or nil. acmez wraps
@@ -109,7 +111,7 @@ func (s *session) failed(ctx context.Context, op string, err error) *Error {
 		s.noAnswer(e, err)
 	case last.status/100 == 3:
 		e.Message = "it leads elsewhere"
-		e.hint = fmt.Sprintf("configure the address that it leads to: %s", cut(clean(last.location), 100))
+		e.hint = fmt.Sprintf("configure the address that it leads to: %s", ca.Cut(clean(last.location), 100))
 	case last.status >= http.StatusBadRequest:
 		e.Message = "no reason given"
 		if text := http.StatusText(last.status); text != "" {
@@ -216,7 +218,7 @@ func (s *session) verdict(t task) *Error {
 		}
 	}
 	if e.Message == "" {
-		e.Message = fmt.Sprintf("the authorization is %s, and the CA does not say why", cut(clean(t.authz.Status), 30))
+		e.Message = fmt.Sprintf("the authorization is %s, and the CA does not say why", ca.Cut(clean(t.authz.Status), 30))
 	}
 	if e.hint == "" || e.Type == "unauthorized" {
 		e.hint = s.proofHint(t)
@@ -247,7 +249,7 @@ func (s *session) problem(e *Error, p *acme.Problem) {
 
 // kind is a problem's type without the prefix of RFC 8555.
 func kind(t string) string {
-	return cut(clean(strings.TrimPrefix(t, acme.ProblemTypeNamespace)), 60)
+	return ca.Cut(clean(strings.TrimPrefix(t, acme.ProblemTypeNamespace)), 60)
 }
 
 // maxSubproblems bounds how many names one line tells of.
@@ -269,8 +271,8 @@ func problemText(p *acme.Problem) string {
 			parts = append(parts, fmt.Sprintf("and %d more", len(p.Subproblems)-i))
 			break
 		}
-		part := kind(sub.Type) + ": " + cut(clean(sub.Detail), 120)
-		if v := cut(clean(sub.Identifier.Value), 80); v != "" {
+		part := kind(sub.Type) + ": " + ca.Cut(clean(sub.Detail), 120)
+		if v := ca.Cut(clean(sub.Identifier.Value), 80); v != "" {
 			part = v + ": " + part
 		}
 		parts = append(parts, part)

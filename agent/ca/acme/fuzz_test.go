@@ -9,11 +9,12 @@ import (
 	"time"
 	"unicode"
 
-	"redis-cert-agent/agent/ca/acme/acmetest"
-	"redis-cert-agent/agent/cert"
-
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/miekg/dns"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/acme/acmetest"
+	"redis-cert-agent/agent/cert"
 )
 
 func FuzzMACKey(f *testing.F) {
@@ -125,7 +126,7 @@ func FuzzRetryAfter(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, s string) {
-		if d := parseRetryAfter(s, now); d < 0 || d > maxAfter {
+		if d := ca.ParseRetryAfter(s, now); d < 0 || d > ca.MaxAfter {
 			t.Errorf("%q: %s", s, d)
 		}
 	})
@@ -135,10 +136,10 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	for in, want := range map[string]time.Duration{
-		"": 0, "x": 0, "-5": 0, " 120 ": 2 * time.Minute, "864000": maxAfter, "99999999999999999999": 0,
+		"": 0, "x": 0, "-5": 0, " 120 ": 2 * time.Minute, "864000": ca.MaxAfter, "99999999999999999999": 0,
 		"Sun, 22 Nov 2026 02:10:00 GMT": 10 * time.Minute, "Sun, 22 Nov 2026 01:10:00 GMT": 0,
 	} {
-		if got := parseRetryAfter(in, now); got != want {
+		if got := ca.ParseRetryAfter(in, now); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
@@ -161,7 +162,7 @@ func FuzzReply(f *testing.F) {
 		_ = texts(m)
 		_ = addressesOf("a.internal.", m.Answer)
 		if err := p.verdict(record{place{"a.", "b."}, "v"}, m, dns.ErrSig); err != nil {
-			isLine(t, clean(err.Error()), maxMessage)
+			isLine(t, clean(err.Error()), ca.MaxMessage)
 		} else {
 			t.Error("a reply that does not verify is believed")
 		}

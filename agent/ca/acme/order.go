@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mholt/acmez/v3/acme"
+
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
-
-	"github.com/mholt/acmez/v3/acme"
 )
 
 // The distance between two looks at a pending authorization or order: it
@@ -65,7 +65,7 @@ func (s *session) takeDown(ctx context.Context, p proof) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
 	if err := p.close(ctx); err != nil {
-		s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), cut(line(err.Error()), 3*maxMessage)))
+		s.c.opts.Warn(fmt.Sprintf("%s: %s", s.c.opts.Challenge.kind(), ca.Cut(ca.Line(err.Error()), 3*ca.MaxMessage)))
 	}
 }
 
@@ -199,7 +199,7 @@ func (s *session) tasks(ctx context.Context, account acme.Account, order acme.Or
 func offered(a acme.Authorization) string {
 	var kinds []string
 	for _, c := range a.Challenges {
-		kinds = append(kinds, cut(clean(c.Type), 30))
+		kinds = append(kinds, ca.Cut(clean(c.Type), 30))
 	}
 	if len(kinds) == 0 {
 		return "another CA, this one offers no challenge at all"

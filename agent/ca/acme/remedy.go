@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/mholt/acmez/v3/acme"
+
+	"redis-cert-agent/agent/ca"
 )
 
 const hintReach = "check that the CA runs and that this host may reach it"
@@ -79,12 +81,12 @@ func (s *session) remedy(e *Error, p *acme.Problem) string {
 	case acme.ProblemTypeCAA:
 		hint := "the name's CAA record does not allow this CA"
 		if ids := s.meta().CAAIdentities; len(ids) > 0 {
-			hint += fmt.Sprintf(": add one with %q", cut(clean(ids[0]), 60))
+			hint += fmt.Sprintf(": add one with %q", ca.Cut(clean(ids[0]), 60))
 		}
 		return hint
 	case acme.ProblemTypeUserActionRequired:
 		if p.Instance != "" {
-			return "visit " + cut(clean(p.Instance), 200)
+			return "visit " + ca.Cut(clean(p.Instance), 200)
 		}
 		return "the CA's terms may have changed: accept them at its site"
 	case acme.ProblemTypeUnauthorized:

@@ -9,10 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mholt/acmez/v3/acme"
+
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
-
-	"github.com/mholt/acmez/v3/acme"
 )
 
 // The deeds' names in errors.
@@ -147,7 +147,7 @@ func (s *session) agreed() error {
 	meta := s.meta()
 	if terms := meta.TermsOfService; terms != "" && !s.c.opts.TermsAccepted {
 		return s.c.fault(opAccount, fmt.Errorf("%s wants its terms of service accepted: read %s, then set issuer.acme.terms_accepted: true",
-			s.c.base.Host, cut(clean(terms), 200)))
+			s.c.base.Host, ca.Cut(clean(terms), 200)))
 	}
 	if p := s.c.opts.Profile; p != "" {
 		if _, ok := meta.Profiles[p]; !ok {
@@ -163,7 +163,7 @@ func whatThereIs(profiles map[string]string) string {
 	}
 	var names []string
 	for n := range profiles {
-		names = append(names, fmt.Sprintf("%q", cut(clean(n), 40)))
+		names = append(names, fmt.Sprintf("%q", ca.Cut(clean(n), 40)))
 	}
 	slices.Sort(names)
 	const most = 8

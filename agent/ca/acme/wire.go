@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"redis-cert-agent/agent/ca"
 )
 
 // maxAnswer bounds what is read of one answer. Certificate chains and orders of
@@ -62,7 +64,7 @@ func (w *wire) client(timeout time.Duration) *http.Client {
 // (RFC 8555, section 6.1), also for the URLs that the CA names.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return nil, wireFault("the CA names a URL that is not https: " + cut(clean(r.URL.String()), 100))
+		return nil, wireFault("the CA names a URL that is not https: " + ca.Cut(clean(r.URL.String()), 100))
 	}
 	if w.skips(r) {
 		return noWindow(r), nil
@@ -74,7 +76,7 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w.note(answer{
 		status:   resp.StatusCode,
-		after:    parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		after:    ca.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		location: resp.Header.Get("Location"),
 		header:   resp.Header,
 	})

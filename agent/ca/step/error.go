@@ -12,17 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
-)
 
-const (
-	maxMessage = 300
-	// maxAfter bounds what a Retry-After is believed.
-	maxAfter = 24 * time.Hour
+	"redis-cert-agent/agent/ca"
 )
 
 // Error is why the CA did not do what Op names. Everything that Issue returns
@@ -80,15 +74,15 @@ func (e *Error) brief() string {
 	if e.Status != 0 {
 		return fmt.Sprintf("%s: %d", e.Op, e.Status)
 	}
-	return cut(e.Op+": "+e.Message, 100)
+	return ca.Cut(e.Op+": "+e.Message, 100)
 }
 
 // refusal reads an answer other than 2xx.
 func (s *session) refusal(q call, resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	e := &Error{Op: q.op, Status: resp.StatusCode, Message: clean(refusalText(resp.StatusCode, body)), url: s.c.base.String(),
-		RequestID: cut(clean(resp.Header.Get("X-Request-Id")), 64),
-		After:     parseRetryAfter(resp.Header.Get("Retry-After"), time.Now())}
+		RequestID: ca.Cut(clean(resp.Header.Get("X-Request-Id")), 64),
+		After:     ca.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now())}
 	e.hint = s.c.hint(e, resp.Header)
 	return e
 }
@@ -117,7 +111,7 @@ func refusalText(status int, body []byte) string {
 func (c *Client) hint(e *Error, h http.Header) string {
 	switch {
 	case e.Status/100 == 3:
-		return fmt.Sprintf("the URL leads elsewhere (%s): configure where the CA itself listens", cut(clean(h.Get("Location")), 100))
+		return fmt.Sprintf("the URL leads elsewhere (%s): configure where the CA itself listens", ca.Cut(clean(h.Get("Location")), 100))
 	case e.Op == opBootstrap && e.Status == http.StatusNotFound:
 		return "compare the configured fingerprint with `step certificate fingerprint root_ca.crt` on the CA"
 	case e.Status == http.StatusNotFound:
@@ -209,46 +203,11 @@ func (t trust) hint(err *tls.CertificateVerificationError) string {
 	return "its certificate comes from none of the trusted roots: if the CA's root was rotated, " + fingerprint + ", else find out what answers there"
 }
 
-// parseRetryAfter reads seconds or an HTTP date (RFC 9110, 10.2.3). What is
-// neither, or past, is 0; no answer is above a day.
-func parseRetryAfter(s string, now time.Time) time.Duration {
-	s = strings.TrimSpace(s)
-	if n, err := strconv.ParseUint(s, 10, 63); err == nil {
-		if n > uint64(maxAfter/time.Second) {
-			return maxAfter
-		}
-		return time.Duration(n) * time.Second
-	}
-	at, err := http.ParseTime(s)
-	if err != nil {
-		return 0
-	}
-	return min(max(at.Sub(now), 0), maxAfter)
-}
-
 // token is a JWT in compact form: its header is JSON, in base64url.
 var token = regexp.MustCompile(`eyJ[A-Za-z0-9_.-]{16,}`)
 
 // clean makes foreign text fit for one line of a log: no control and no format
 // characters, no token that the other side repeats, at most 300 characters.
 func clean(s string) string {
-	s = token.ReplaceAllString(s, "[token]")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	return cut(strings.Join(strings.Fields(s), " "), maxMessage)
-}
-
-// cut shortens s to n characters.
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
+	return ca.Cut(ca.Line(token.ReplaceAllString(s, "[token]")), ca.MaxMessage)
 }

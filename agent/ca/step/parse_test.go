@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"redis-cert-agent/agent/ca"
-
 	"go.step.sm/crypto/jose"
+
+	"redis-cert-agent/agent/ca"
 )
 
 // Answers of 200 that are not step-ca's, on every path, end the climb.
@@ -83,7 +83,7 @@ func TestRefusalText(t *testing.T) {
 		{"", "Forbidden"},
 		{"<html>nginx</html>", "Forbidden"},
 		{"upstream said\n\x1b[31mno\x00\u202e", "upstream said [31mno"},
-		{strings.Repeat("ä", 5000), strings.Repeat("ä", maxMessage-1) + "…"},
+		{strings.Repeat("ä", 5000), strings.Repeat("ä", ca.MaxMessage-1) + "…"},
 		{"\xff\xfe", ""},
 	}
 	for _, tt := range tests {
@@ -101,7 +101,7 @@ func TestRefusalText(t *testing.T) {
 		return false
 	}, nil)
 	e := refused(t, New(f.options(real)), ca.Request{})
-	if e.Status != http.StatusTeapot || !strings.HasPrefix(e.Message, "short and stout x") || len([]rune(e.Message)) > maxMessage {
+	if e.Status != http.StatusTeapot || !strings.HasPrefix(e.Message, "short and stout x") || len([]rune(e.Message)) > ca.MaxMessage {
 		t.Errorf("%d %q", e.Status, e.Message)
 	}
 }
@@ -114,14 +114,14 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"", 0}, {"0", 0}, {"120", 2 * time.Minute}, {" 5 ", 5 * time.Second},
 		{"-5", 0}, {"1.5", 0}, {"soon", 0},
-		{"99999999999999999999999", 0}, {"9223372036854775807", maxAfter}, {"86401", maxAfter},
+		{"99999999999999999999999", 0}, {"9223372036854775807", ca.MaxAfter}, {"86401", ca.MaxAfter},
 		{"Fri, 02 Jan 2026 03:05:05 GMT", time.Minute},
 		{"Friday, 02-Jan-26 03:05:05 GMT", time.Minute},
 		{"Fri, 02 Jan 2026 03:03:05 GMT", 0},
-		{"Fri, 02 Jan 2099 03:03:05 GMT", maxAfter},
+		{"Fri, 02 Jan 2099 03:03:05 GMT", ca.MaxAfter},
 	}
 	for _, tt := range tests {
-		if got := parseRetryAfter(tt.header, now); got != tt.want {
+		if got := ca.ParseRetryAfter(tt.header, now); got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.header, got, tt.want)
 		}
 	}
@@ -301,10 +301,10 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(502, []byte("<html>"), "Fri, 02 Jan 2026 03:05:05 GMT")
 	f.Fuzz(func(t *testing.T, status int, body []byte, after string) {
 		text := clean(refusalText(status, body))
-		if strings.ContainsAny(text, "\n\r\t\x00\x1b") || len([]rune(text)) > maxMessage {
+		if strings.ContainsAny(text, "\n\r\t\x00\x1b") || len([]rune(text)) > ca.MaxMessage {
 			t.Errorf("not a short line: %q", text)
 		}
-		if d := parseRetryAfter(after, time.Now()); d < 0 || d > maxAfter {
+		if d := ca.ParseRetryAfter(after, time.Now()); d < 0 || d > ca.MaxAfter {
 			t.Errorf("%q: %s", after, d)
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.step.sm/crypto/jose"
+
+	"redis-cert-agent/agent/ca"
 )
 
 const (
@@ -107,7 +109,7 @@ func candidates(list []provisioner, name string) ([]provisioner, error) {
 	case keyless:
 		return nil, fmt.Errorf("%q keeps its key to itself: the CA does not list its encrypted key, so no token can be made with a password", name)
 	case other != "":
-		return nil, fmt.Errorf("%q is of type %s, not JWK: %s", name, cut(clean(other), 20), whatThereIs(names))
+		return nil, fmt.Errorf("%q is of type %s, not JWK: %s", name, ca.Cut(clean(other), 20), whatThereIs(names))
 	}
 	return nil, fmt.Errorf("the CA has no %q: %s", name, whatThereIs(names))
 }
