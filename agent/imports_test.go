@@ -29,8 +29,9 @@ var allowed = map[string][]string{
 	"cmd/redis-cert-agent":        {"agent", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/check", "agent/config", "agent/metrics", "agent/notify", "agent/pair", "agent/plan", "agent/report", "reload"},
 	"cmd/redis-cert-ca/authority": {},
 	"cmd/redis-cert-ca":           {"cmd/redis-cert-ca/authority"},
-	"cmd/demo":                    {},
-	"cmd/dashboard":               {},
+	"cmd/demo":                    {"cmd/internal/process"},
+	"cmd/dashboard":               {"cmd/internal/process"},
+	"cmd/internal/process":        {},
 	"packaging/gen":               {"agent/config"},
 	"packaging/prometheus":        {},  // tests only
 	"cmd/bench":                   nil, // anything: it measures the parts

@@ -90,10 +90,10 @@ func (e *endurance) rotate(ctx context.Context, h *host, from, to int) (vitals, 
 			say("%d of %d rotations under load", n, e.rotations)
 		}
 	}
-	if err := quiet(ctx, h.agent.pid(), settled); err != nil {
+	if err := quiet(ctx, h.agent.PID(), settled); err != nil {
 		return vitals{}, err
 	}
-	return readVitals(h.agent.pid())
+	return readVitals(h.agent.PID())
 }
 
 // generations counts the pairs on disk.
@@ -107,12 +107,12 @@ var goroutine = regexp.MustCompile(`(?m)^goroutine \d+ `)
 // goroutines makes the agent print its goroutines and end, which SIGQUIT does
 // to every Go program, and counts them.
 func (h *host) goroutines() (int, error) {
-	before, err := os.ReadFile(h.agent.log)
+	before, err := os.ReadFile(h.agent.Log)
 	if err != nil {
 		return 0, err
 	}
-	h.agent.stop(syscall.SIGQUIT)
-	after, err := os.ReadFile(h.agent.log)
+	h.agent.Stop(syscall.SIGQUIT)
+	after, err := os.ReadFile(h.agent.Log)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"redis-cert-agent/cmd/internal/process"
 )
 
 // An idle is figure 2: what an agent takes that has nothing to do.
@@ -62,7 +64,7 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 	if err != nil {
 		return idle{}, err
 	}
-	defer empty.stop(syscall.SIGKILL)
+	defer empty.Stop(syscall.SIGKILL)
 
 	for range 3 {
 		for _, h := range []*host{plain, watched} {
@@ -71,17 +73,17 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 			}
 		}
 	}
-	if r.busy, err = readVitals(plain.agent.pid()); err != nil {
+	if r.busy, err = readVitals(plain.agent.PID()); err != nil {
 		return idle{}, err
 	}
-	for _, p := range []*process{plain.agent, watched.agent, empty} {
-		if err := quiet(ctx, p.pid(), settled); err != nil {
+	for _, p := range []*process.Process{plain.agent, watched.agent, empty} {
+		if err := quiet(ctx, p.PID(), settled); err != nil {
 			return idle{}, err
 		}
 	}
-	processes := map[*process]*int64{plain.agent: &r.wakeups, watched.agent: &r.watched, empty: &r.empty}
+	processes := map[*process.Process]*int64{plain.agent: &r.wakeups, watched.agent: &r.watched, empty: &r.empty}
 	for p, n := range processes {
-		before, err := readWakeups(p.pid())
+		before, err := readWakeups(p.PID())
 		if err != nil {
 			return idle{}, err
 		}
@@ -96,13 +98,13 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 	}
 	r.pings = manager.pings.Load() - pings
 	for p, n := range processes {
-		after, err := readWakeups(p.pid())
+		after, err := readWakeups(p.PID())
 		if err != nil {
 			return idle{}, err
 		}
 		*n += after
 	}
-	r.rest, err = readVitals(plain.agent.pid())
+	r.rest, err = readVitals(plain.agent.PID())
 	return r, err
 }
 

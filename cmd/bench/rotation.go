@@ -47,7 +47,7 @@ func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
 	rounds := make([]round, warmUp+b.rounds)
 	for i := range rounds {
 		if i == warmUp {
-			if before, err = readVitals(h.agent.pid()); err != nil {
+			if before, err = readVitals(h.agent.PID()); err != nil {
 				return rotation{}, err
 			}
 		}
@@ -55,7 +55,7 @@ func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
 			return rotation{}, err
 		}
 	}
-	after, err := readVitals(h.agent.pid())
+	after, err := readVitals(h.agent.PID())
 	if err != nil {
 		return rotation{}, err
 	}
@@ -72,7 +72,7 @@ type round struct {
 
 func (x *bare) play(ctx context.Context) (t round, err error) {
 	// What the daemon does after its answer must not count as another's time.
-	calm := func() error { return quiet(ctx, x.h.agent.pid(), 12*time.Millisecond) }
+	calm := func() error { return quiet(ctx, x.h.agent.PID(), 12*time.Millisecond) }
 	if err := calm(); err != nil {
 		return t, err
 	}

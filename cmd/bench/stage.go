@@ -16,6 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"redis-cert-agent/agent/report"
+
+	"redis-cert-agent/cmd/internal/process"
 )
 
 const (
@@ -31,7 +33,7 @@ type bench struct {
 	caPassword          string // file
 	caRoot              string // file
 	roots               *x509.CertPool
-	caProcess           *process
+	caProcess           *process.Process
 	hosts               []*host
 	provisionerPassword []byte
 }
@@ -93,7 +95,7 @@ func (b *bench) startCA(ctx context.Context) error {
 	if b.caProcess, err = start(filepath.Join(b.dir, "ca.log"), nil, b.ca, "run", "--dir", dir); err != nil {
 		return err
 	}
-	return b.caProcess.until(ctx, func() bool {
+	return b.caProcess.Until(ctx, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
@@ -110,7 +112,7 @@ func (b *bench) close(failed error) {
 	for _, h := range b.hosts {
 		h.close()
 	}
-	b.caProcess.stop(syscall.SIGTERM)
+	b.caProcess.Stop(syscall.SIGTERM)
 	if failed == nil {
 		os.RemoveAll(b.dir)
 	} else {
@@ -132,7 +134,7 @@ func freeAddress() (string, error) {
 type host struct {
 	b            *bench
 	dir, address string
-	agent, redis *process
+	agent, redis *process.Process
 	control      *report.Client
 }
 
@@ -195,7 +197,7 @@ func (h *host) startAgent(ctx context.Context, env ...string) error {
 		return err
 	}
 	h.control = report.Dial(h.path("control.sock"))
-	return h.agent.until(ctx, func() bool {
+	return h.agent.Until(ctx, func() bool {
 		s, err := h.control.Status(ctx)
 		return err == nil && s.Pair != nil
 	})
@@ -224,7 +226,7 @@ dir %[2]s
 	if h.redis, err = start(h.path("redis.log"), nil, h.b.redis, h.path("redis.conf")); err != nil {
 		return err
 	}
-	return h.redis.until(ctx, func() bool {
+	return h.redis.Until(ctx, func() bool {
 		c := h.client()
 		defer c.Close()
 		return c.Ping(ctx).Err() == nil
@@ -232,8 +234,8 @@ dir %[2]s
 }
 
 func (h *host) close() {
-	h.agent.stop(syscall.SIGTERM)
-	h.redis.stop(syscall.SIGTERM)
+	h.agent.Stop(syscall.SIGTERM)
+	h.redis.Stop(syscall.SIGTERM)
 }
 
 // rotate has the agent get a new certificate. It returns once redis is proven

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"redis-cert-agent/cmd/internal/process"
 )
 
 func sha256Sum(s string) []byte {
@@ -26,7 +29,7 @@ type act struct {
 	lasts         time.Duration // after that
 }
 
-func (s *stage) acts(ctx context.Context, second *process) []act {
+func (s *stage) acts(ctx context.Context, second *process.Process) []act {
 	return []act{
 		{
 			lead: s.lifetime * 3 / 4, wrong: "the Redis of redis1 refuses its agent CONFIG SET", right: "it lets it again",
@@ -35,12 +38,12 @@ func (s *stage) acts(ctx context.Context, second *process) []act {
 			mends: func() error { return s.acl(ctx, "+config|set") },
 		}, {
 			lead: s.lifetime / 8, wrong: "the second Redis of redis2 is down", right: "it is started",
-			breaks: func() error { second.stop(); return nil },
+			breaks: func() error { second.Stop(syscall.SIGTERM); return nil },
 			seen:   `redis_cert_agent_server_up{instance="redis2"} == 0`, lasts: s.lifetime / 8,
 			mends: func() error { _, err := s.startRedis(ctx, "redis2", host2, "6380"); return err },
 		}, {
 			lead: s.lifetime / 2, wrong: "the CA is down", right: "it is started",
-			breaks: func() error { s.authority.stop(); return nil },
+			breaks: func() error { s.authority.Stop(syscall.SIGTERM); return nil },
 			seen: `min((redis_cert_agent_certificate_not_after_timestamp_seconds{role="leaf"} - time())
 				/ (redis_cert_agent_certificate_not_after_timestamp_seconds - redis_cert_agent_certificate_not_before_timestamp_seconds)) < 0.05`,
 			mends: func() error { return s.startCA(ctx) },
@@ -101,7 +104,7 @@ func (s *stage) perform(ctx context.Context, url string, a act) (event, error) {
 }
 
 // begin starts everything, and returns the redis-server that will be stopped.
-func (s *stage) begin(ctx context.Context) (*process, error) {
+func (s *stage) begin(ctx context.Context) (*process.Process, error) {
 	if err := s.write(redisPassword+"\n", "redis-password"); err != nil {
 		return nil, err
 	}

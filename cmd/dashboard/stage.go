@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"redis-cert-agent/cmd/internal/process"
 )
 
 // scrapeEvery is how often Prometheus asks the agents and looks at the alerts:
@@ -33,8 +34,8 @@ type stage struct {
 	began time.Time
 
 	caURL, caPin, caPassword string
-	running                  []*process // in the order of their start
-	authority                *process
+	running                  []*process.Process // in the order of their start
+	authority                *process.Process
 }
 
 func newStage(o options) (*stage, error) {
@@ -68,7 +69,7 @@ func (s *stage) say(format string, args ...any) {
 // close ends what runs, and removes the directory. After a failure it stays.
 func (s *stage) close(failed error) {
 	for i := len(s.running) - 1; i >= 0; i-- {
-		s.running[i].stop()
+		s.running[i].Stop(syscall.SIGTERM)
 	}
 	if failed == nil {
 		os.RemoveAll(s.dir)
@@ -128,7 +129,7 @@ func (s *stage) startCA(ctx context.Context) error {
 	if s.authority, err = s.start("ca.log", s.ca, "run", "--dir", s.path("ca")); err != nil {
 		return err
 	}
-	return s.authority.listens(ctx, central+":9000")
+	return listens(ctx, s.authority, central+":9000")
 }
 
 // startAgent starts an agent, and waits until a pair is on disk: redis-server
@@ -157,7 +158,7 @@ servers:
 	if err != nil {
 		return err
 	}
-	return p.until(ctx, func() bool {
+	return p.Until(ctx, func() bool {
 		_, err := os.Stat(s.path(name, "pair/current/redis.crt"))
 		return err == nil
 	})
@@ -167,7 +168,7 @@ const redisPassword = "a password of the dashboard's"
 
 // startRedis starts a redis-server that has no plaintext port. What disturbs it
 // goes through its unix socket.
-func (s *stage) startRedis(ctx context.Context, name, address, port string) (*process, error) {
+func (s *stage) startRedis(ctx context.Context, name, address, port string) (*process.Process, error) {
 	files := s.path(name, "pair/current")
 	conf := fmt.Sprintf(`bind %s
 port 0
@@ -188,7 +189,7 @@ dir %s
 	if err != nil {
 		return nil, err
 	}
-	return p, p.listens(ctx, address+":"+port)
+	return p, listens(ctx, p, address+":"+port)
 }
 
 func (s *stage) socket(name, port string) string { return s.path(name, port+".sock") }
@@ -214,72 +215,24 @@ scrape_configs:
 	if err != nil {
 		return err
 	}
-	return p.listens(ctx, central+":9090")
+	return listens(ctx, p, central+":9090")
 }
 
-// A process is one of the stage's, with its output in a file.
-type process struct {
-	cmd  *exec.Cmd
-	log  string
-	done chan struct{} // closed when it has ended
-}
-
-func (s *stage) start(log, name string, args ...string) (*process, error) {
-	f, err := os.OpenFile(s.path(log), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
+func (s *stage) start(log, name string, args ...string) (*process.Process, error) {
+	p, err := process.Start(s.path(log), exec.Command(name, args...))
+	if err == nil {
+		s.running = append(s.running, p)
 	}
-	defer f.Close()
-	p := &process{cmd: exec.Command(name, args...), log: f.Name(), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	// What is killed takes its processes with it.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	s.running = append(s.running, p)
-	go func() {
-		p.cmd.Wait() // how it ended is in its log
-		close(p.done)
-	}()
-	return p, nil
+	return p, err
 }
 
-// until waits for ready, and not longer than the process lives.
-func (p *process) until(ctx context.Context, ready func() bool) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !ready() {
-		select {
-		case <-tick.C:
-		case <-p.done:
-			text, _ := os.ReadFile(p.log)
-			lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-			return fmt.Errorf("%s ended: %s\n%s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, strings.Join(lines[max(0, len(lines)-10):], "\n"))
-		case <-ctx.Done():
-			return errors.New("it took too long, or was interrupted")
-		}
-	}
-	return nil
-}
-
-func (p *process) listens(ctx context.Context, address string) error {
-	return p.until(ctx, func() bool {
+// listens waits until p does, at address.
+func listens(ctx context.Context, p *process.Process, address string) error {
+	return p.Until(ctx, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
 		}
 		return err == nil
 	})
-}
-
-// stop ends the process and waits for its end, five seconds at most.
-func (p *process) stop() {
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(5 * time.Second):
-		p.cmd.Process.Kill()
-		<-p.done
-	}
 }

@@ -53,7 +53,7 @@ func (s *stage) look(ctx context.Context) (*x509.Certificate, error) {
 // awaitRotation waits until redis shows another certificate than old.
 func (s *stage) awaitRotation(ctx context.Context, old *x509.Certificate) (*x509.Certificate, error) {
 	now := old
-	err := s.agentProcess.until(ctx, func() bool {
+	err := s.agentProcess.Until(ctx, func() bool {
 		leaf, err := s.look(ctx)
 		if err == nil {
 			now = leaf

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"redis-cert-agent/cmd/internal/process"
 )
 
 // A stage is everything that the demo starts, in one temporary directory.
@@ -23,11 +24,11 @@ type stage struct {
 
 	caURL        string
 	roots        *x509.CertPool
-	caProcess    *process
-	agentProcess *process
+	caProcess    *process.Process
+	agentProcess *process.Process
 
 	redisAddr, redisVersion string
-	redisProcess            *process
+	redisProcess            *process.Process
 	password                string
 }
 
@@ -61,8 +62,8 @@ func freeAddress() (string, error) {
 // close stops what runs, by process, and removes the directory. After a failure
 // the directory stays, and the ends of the logs are shown.
 func (s *stage) close(failed error) {
-	for _, p := range []*process{s.agentProcess, s.redisProcess, s.caProcess} {
-		p.stop()
+	for _, p := range []*process.Process{s.agentProcess, s.redisProcess, s.caProcess} {
+		p.Stop(syscall.SIGTERM)
 	}
 	if failed == nil {
 		os.RemoveAll(s.dir)
@@ -123,7 +124,7 @@ func (s *stage) startCA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.caProcess.until(ctx, func() bool {
+	return s.caProcess.Until(ctx, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
@@ -169,13 +170,13 @@ func (s *stage) startAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.agentProcess.until(ctx, func() bool {
+	return s.agentProcess.Until(ctx, func() bool {
 		_, err := os.Stat(s.path("pair/current/redis.crt"))
 		return err == nil
 	})
 }
 
-func (s *stage) stopAgent() { s.agentProcess.stop() }
+func (s *stage) stopAgent() { s.agentProcess.Stop(syscall.SIGTERM) }
 
 // startRedis starts a redis-server that has no plaintext port.
 func (s *stage) startRedis(ctx context.Context) error {
@@ -200,10 +201,10 @@ dir %[3]s
 	if s.redisProcess, err = start(s.path("redis.log"), s.redis, s.path("redis.conf")); err != nil {
 		return err
 	}
-	return s.redisProcess.until(ctx, func() bool { return s.tryClient(ctx) == nil })
+	return s.redisProcess.Until(ctx, func() bool { return s.tryClient(ctx) == nil })
 }
 
-func (s *stage) redisPID() int { return s.redisProcess.cmd.Process.Pid }
+func (s *stage) redisPID() int { return s.redisProcess.PID() }
 
 // printStatus shows what the agent says of itself.
 func (s *stage) printStatus(ctx context.Context) {
@@ -214,58 +215,6 @@ func (s *stage) printStatus(ctx context.Context) {
 	fmt.Printf("\n$ redis-cert-agent status\n%s\n", out)
 }
 
-// A process is one of the demo's, with its output in a file.
-type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-func start(log, name string, args ...string) (*process, error) {
-	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	p := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = f, f
-	// A demo that is killed takes its processes with it.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		p.cmd.Wait()
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// until waits for ready, and not longer than the process lives.
-func (p *process) until(ctx context.Context, ready func() bool) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !ready() {
-		select {
-		case <-tick.C:
-		case <-p.done:
-			return fmt.Errorf("%s ended: %s", filepath.Base(p.cmd.Path), p.cmd.ProcessState)
-		case <-ctx.Done():
-			return errors.New("it took too long, or was interrupted")
-		}
-	}
-	return nil
-}
-
-// stop ends the process and waits for its end.
-func (p *process) stop() {
-	if p == nil {
-		return
-	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(5 * time.Second):
-		p.cmd.Process.Kill()
-		<-p.done
-	}
+func start(log, name string, args ...string) (*process.Process, error) {
+	return process.Start(log, exec.Command(name, args...))
 }
