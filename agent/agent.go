@@ -1,11 +1,11 @@
 // Package agent looks after one certificate and the redis-servers on this host
 // that load it.
 //
-// The loop is level-triggered. Whatever wakes it, it looks at what is on disk
-// and at what every server really shows in a fresh handshake, asks package plan
-// for the next step, takes it, and looks again, until there is nothing to do
-// but wait. It believes only what it sees: a renewal is done when a handshake
-// shows the new leaf, never because something answered OK.
+// The loop is level-triggered. Whatever wakes it, it looks at what is on disk and, where
+// that matters, at what every server really shows in a fresh handshake; it asks package
+// plan for the next step, takes it, and looks again, until there is nothing to do but
+// wait. It believes only what it sees: a renewal is done when a handshake shows the new
+// leaf, never because something answered OK.
 //
 // One renewal is a straight line through look.go, issue.go and load.go:
 //
@@ -16,35 +16,40 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"sync"
 	"time"
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plan"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/status"
 	"redis-cert-agent/reload"
 )
 
 // An Issuer gets certificates from an authority.
 type Issuer interface {
-	// Issue asks once. An error that has a method RetryAfter() time.Duration
-	// tells how long the authority wants to be left alone.
+	// Issue asks once. [ca.RetryAfter] of an error tells how long the authority
+	// wants to be left alone.
 	Issue(ctx context.Context, r ca.Request) (ca.Issued, error)
 }
 
 // An Authority is an Issuer and what people call it.
 type Authority struct {
-	report.CA // kind and address
+	status.CA // kind and address
 	Issuer
+	Pin string // the fingerprint of the root that the configuration wants it to have; may be empty
 }
 
 // A Redis is one redis-server that loads the pair.
 type Redis interface {
 	// Served shows what a fresh handshake presents, verified or not.
 	Served(ctx context.Context, t reload.Trust) (reload.Served, error)
-	// Reload makes the server re-read its files. Its answer proves nothing.
-	Reload(ctx context.Context, t reload.Trust) error
+	// Reload makes the server read its files again, unless it could not serve what is in
+	// them. Its answer proves nothing. The connection stays open until Close, so that Again
+	// can make the server read the files once more, also when no new handshake succeeds any
+	// longer.
+	Reload(ctx context.Context, t reload.Trust, l reload.Load) (reload.Reloaded, error)
 	// Prove makes a fresh handshake as a client would. It returns nil only when
 	// that shows leaf.
 	Prove(ctx context.Context, t reload.Trust, leaf *x509.Certificate) error
@@ -52,10 +57,54 @@ type Redis interface {
 	Settings(ctx context.Context, t reload.Trust) (reload.Settings, error)
 }
 
+// A Store is the pair on disk that the servers load: an [OwnStore], whose pair the
+// agent renews, or a [*pair.External], whose pair another program renews.
+type Store interface {
+	// Load reads what is on disk and changes nothing. A broken pair is no error
+	// but State's content.
+	Load() (pair.State, error)
+	// CertPath returns the path of the certificate for redis.conf.
+	CertPath() string
+	// Serves says whether a server whose tls-cert-file is path reads the pair.
+	Serves(path string) bool
+	// Remember writes down which leaves Load has found, so that the next start knows a
+	// server by them when their pairs are gone.
+	Remember() error
+	// Watch watches for changes of what Load reads.
+	Watch() (*pair.Watcher, error)
+	Close() error
+}
+
+// An OwnStore is a [*pair.Store]: the agent's own pair, which it alone changes.
+type OwnStore interface {
+	Store
+	// CAPath returns the path of the CA certificates for redis.conf.
+	CAPath() string
+	// ServesCA says whether a server whose tls-ca-cert-file is path reads those.
+	ServesCA(path string) bool
+	// Put writes a new generation that is not current yet.
+	Put(p *cert.Pair, o pair.Origin) (*pair.Generation, error)
+	// Adopt makes the pair of another program the current generation.
+	Adopt(f *pair.Foreign, o pair.Origin) (*pair.Generation, error)
+	// Switch makes a generation current by one rename.
+	Switch(id int) error
+	// Link points the plain paths at what is current. Linkable says why it could not.
+	Link() error
+	Linkable() error
+	// Share lets the clients of this host read the current CA certificates.
+	Share() error
+	// Prune removes old generations, but none of keep.
+	Prune(keep ...int) error
+}
+
 // A Server is a Redis and what people call it.
 type Server struct {
 	Name string // its address
 	Redis
+
+	// NoServer says that it stands for what is to be done when a client's pair has
+	// changed: a Reload does that, and nobody makes a handshake.
+	NoServer bool
 }
 
 // Options is everything that an Agent works with. Roots may be empty.
@@ -63,18 +112,16 @@ type Options struct {
 	Instance string // the name of this certificate among the host's
 	Version  string // of this program
 
-	Store       *pair.Store
-	Authorities []Authority // asked in order: the next one when one fails
+	Store       Store
+	Authorities []Authority // asked in order: the next one when one fails; none for a pair.External
 	Servers     []Server
 
-	// Attempts is a file that carries failed attempts over a restart; empty
-	// when no authority minds. See attempts.go.
+	// Attempts is the file that keeps the count of failed orders across restarts,
+	// because ACME CAs limit them. Empty: it is not kept.
 	Attempts string
 
-	MonitorOnly bool // another hand renews the pair, Store is of its files, and Authorities is empty
-
 	Names      []string
-	KeyType    cert.KeyType
+	KeyType    cert.KeyType // empty: the type of the pair before
 	ReuseKey   bool
 	Client     Usage               // whether the certificate must serve as a client certificate
 	Roots      []*x509.Certificate // trusted beside what the authority names
@@ -85,12 +132,18 @@ type Options struct {
 	Warn, Crit cert.Margin   // when the end of a certificate is near, and very near
 	LookEvery  time.Duration // the longest time between two looks; 0: as the plan says
 
-	Successor bool // another agent ran in this process before: systemd has been told READY
+	Needs []Need // what a renewal needs besides: tried in rehearsals
 
-	Log    *slog.Logger
-	Board  *report.Board
-	Notify report.Notifier
-	Clock  Clock
+	Missing string // why a server that the configuration means is not known; empty: each is
+
+	Successor bool   // another agent ran in this process before: systemd has been told READY
+	Beside    bool   // it looks after a client's pair beside the agent of the servers, which alone speaks with systemd
+	Tally     *Tally // outlives the agent
+
+	Log   *slog.Logger
+	Board *status.Board
+	Clock Clock
+	Idle  func() // called when the loop has nothing to do for a while; may be nil
 }
 
 // A File is a PEM file with certificates that others renew.
@@ -108,67 +161,60 @@ const (
 	Auto Usage = iota
 	ServerOnly
 	ServerAndClient
+	ClientOnly
 )
 
-// An Agent runs one certificate. Beside its options it holds only its memory of
-// failures; everything else is read anew at every look.
+// An Agent runs one certificate. What is on disk and what the servers show is read
+// anew at every look; see memory.go for what is remembered between two looks.
 type Agent struct {
-	Options
+	opt      Options
+	own      OwnStore       // opt.Store, where the agent renews the pair; else nil
+	external *pair.External // opt.Store, where another program does; else nil
 	requests chan request
+	ended    chan struct{} // closed when Run has ended
 
-	issuing      plan.Attempts        // failures to get a certificate
-	issueErr     error                // the last of them; nil after a success
-	adopting     plan.Attempts        // failures to take in another hand's pair
-	servers      []memory             // what is remembered of each server
-	newest       string               // the pair that servers and wish are about
-	wish         wish                 // when the authority wants it renewed
-	unsaved      *candidate           // issued, but the disk did not take it
-	refused      int                  // the generation that a server refused or did not prove; 0 for none
-	asked        bool                 // a person asked for a new certificate
-	pressed      bool                 // and wants it whatever another hand does
-	usage        *bool                // whether a server presents the pair as a client; nil until one has told
-	other        otherHand            // what is remembered of another hand's pair, with MonitorOnly
-	bad          string               // the fault of another hand's pair, as logged last; empty without one
-	badSince     time.Time            // when its files were seen to be broken
-	held         bool                 // the clock holds back a certificate, and that was logged
-	running      bool                 // in Run, not for one look
-	ready        bool                 // systemd was told READY
-	last         *report.Failure      // the last failure of a step
-	cas          []report.CA          // how the authorities did
-	quiet        []time.Time          // until when each of them wants to be left alone
-	rotations    int                  // certificates that every server proved, since the start
-	certificates []report.Certificate // all that can expire, as last seen
-	told         map[string]bool      // ends of certificates that were logged, by certificate and severity
-	done         *sight               // before the last load that a server proved, until tidy; nil: all is tidy
-}
+	beside      sync.WaitGroup  // what runs beside Run
+	inspections chan inspection // found beside Run
+	rehearsals  chan rehearsed  // the same
 
-// A memory is what the agent remembers of one server and the newest pair.
-type memory struct {
-	proven bool          // a handshake has shown the newest leaf as clients accept it
-	behind bool          // the newest pair was changed, but for its leaf, since the server loaded it
-	failed plan.Attempts // failures to load it
-	err    error         // the last of them
-
-	chain []*x509.Certificate // what the last handshake showed; nil when there was none
-	state report.ServerState  // as last shown
-	since time.Time           // since when
+	newest      aboutNewest
+	servers     []aboutServer
+	authorities []aboutAuthority
+	files       aboutFiles
+	process     aboutProcess
+	request     request // what a person asks for in this round; zero: nobody asks
 }
 
 // New returns an agent that has not looked yet.
 func New(o Options) *Agent {
+	if o.Tally == nil {
+		o.Tally = new(Tally)
+	}
 	a := &Agent{
-		Options:  o,
-		requests: make(chan request),
-		servers:  make([]memory, len(o.Servers)),
-		quiet:    make([]time.Time, len(o.Authorities)),
-		ready:    o.Successor,
-		told:     map[string]bool{},
+		opt:         o,
+		requests:    make(chan request),
+		ended:       make(chan struct{}),
+		servers:     make([]aboutServer, len(o.Servers)),
+		process:     aboutProcess{ready: o.Successor},
+		authorities: make([]aboutAuthority, len(o.Authorities)),
+		inspections: make(chan inspection, len(o.Authorities)),
+		rehearsals:  make(chan rehearsed, 1),
 	}
-	for _, authority := range o.Authorities {
-		a.cas = append(a.cas, authority.CA)
+	switch s := o.Store.(type) {
+	case OwnStore:
+		a.own = s
+	case *pair.External:
+		a.external = s
 	}
-	if o.Attempts != "" && !o.Successor {
-		a.recall()
-	}
+	a.forget(cert.Fingerprint{})
 	return a
+}
+
+// forget begins the memory of the pair whose leaf is now the newest.
+func (a *Agent) forget(leaf cert.Fingerprint) {
+	a.newest = aboutNewest{
+		leaf:        leaf,
+		authorities: make([]plan.Attempts, len(a.opt.Authorities)),
+		servers:     make([]loading, len(a.opt.Servers)),
+	}
 }

@@ -22,7 +22,7 @@ import (
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plan"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/status"
 	"redis-cert-agent/reload"
 )
 
@@ -52,6 +52,9 @@ type testCA struct {
 	lifetime time.Duration
 	err      error                     // what Issue answers instead of a certificate
 	spoil    func(c *x509.Certificate) // changes the template
+	roots    []*x509.Certificate       // with which it was asked last
+	refuses  error                     // what Inspect finds
+	ahead    time.Duration             // by how much this host's clock is ahead of its
 	chain    bool                      // it sends its root behind the leaf
 	issued   int
 	asked    int
@@ -88,10 +91,19 @@ func (c *testCA) sign(template, parent *x509.Certificate, pub crypto.PublicKey) 
 	return leaf
 }
 
+// another is an authority with the same root, which counts for itself.
+func (c *testCA) another() *testCA {
+	fakes.Lock()
+	defer fakes.Unlock()
+	a := *c
+	return &a
+}
+
 func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
 	fakes.Lock()
 	defer fakes.Unlock()
 	c.asked++
+	c.roots = r.Roots
 	if c.err != nil {
 		return ca.Issued{}, c.err
 	}
@@ -116,19 +128,31 @@ func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
 	if c.chain {
 		chain = append(chain, c.root)
 	}
-	return ca.Issued{Chain: chain, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign"}, nil
+	return ca.Issued{Chain: chain, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign", Ahead: c.ahead}, nil
+}
+
+func (c *testCA) Inspect(context.Context, []*x509.Certificate) (time.Duration, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	return c.ahead, c.refuses
 }
 
 // A testRedis loads what is on disk when it starts and when it is told to.
 type testRedis struct {
-	dir     string
-	serves  *cert.Pair
-	down    bool  // nothing answers
-	says    error // what it answers to CONFIG SET instead of OK
-	lies    bool  // it says OK and loads nothing
-	client  bool  // it presents the pair as a client
-	reloads int
-	looks   int
+	dir                  string
+	serves               *cert.Pair
+	down                 bool          // nothing answers
+	says                 error         // what it answers to CONFIG SET instead of OK
+	lies                 bool          // it says OK and loads nothing
+	client               bool          // it presents the pair as a client
+	links                reload.Links  // of it to others
+	itself               time.Duration // it looks for changed files itself
+	sentinel             bool
+	caFile               string // its tls-ca-cert-file
+	peerName, clientUser string
+	denies               error // what it answers to questions for its settings
+	reloads              int
+	looks                int
 }
 
 // start loads the pair as a redis-server does that starts now.
@@ -166,12 +190,39 @@ func (r *testRedis) Served(context.Context, reload.Trust) (reload.Served, error)
 	return reload.Served{Chain: r.serves.Chain}, nil
 }
 
-func (r *testRedis) Reload(context.Context, reload.Trust) error {
+func (r *testRedis) Reload(_ context.Context, _ reload.Trust, l reload.Load) (reload.Reloaded, error) {
+	if err := r.ready(l); err != nil {
+		return reload.Reloaded{}, err
+	}
+	if err := r.reload(context.Background()); err != nil {
+		return reload.Reloaded{}, err
+	}
+	return reload.Reloaded{Again: r.reload}, nil
+}
+
+// ready has the newest pair put there before this redis is told, as package reload does.
+func (r *testRedis) ready(l reload.Load) error {
+	fakes.Lock()
+	down, sentinel := r.down || r.serves == nil, r.sentinel
+	fakes.Unlock()
+	switch {
+	case down:
+		return reload.ErrUnreachable
+	case sentinel || l.Ready == nil:
+		return nil
+	}
+	return l.Ready(r.settings())
+}
+
+func (r *testRedis) reload(context.Context) error {
 	fakes.Lock()
 	defer fakes.Unlock()
 	switch {
 	case r.down || r.serves == nil:
 		return reload.ErrUnreachable
+	case r.sentinel:
+		r.reloads++
+		return reload.ErrDenied
 	case r.says != nil:
 		return r.says
 	case r.lies:
@@ -184,14 +235,19 @@ func (r *testRedis) Reload(context.Context, reload.Trust) error {
 	return nil
 }
 
-func (r *testRedis) Prove(_ context.Context, _ reload.Trust, leaf *x509.Certificate) error {
+func (r *testRedis) Prove(_ context.Context, t reload.Trust, leaf *x509.Certificate) error {
 	fakes.Lock()
 	defer fakes.Unlock()
 	if r.down || r.serves == nil {
 		return reload.ErrUnreachable
 	}
 	if !r.serves.Leaf().Equal(leaf) {
-		return reload.ErrRefused
+		return errors.Join(reload.ErrRefused, reload.ErrOtherLeaf)
+	}
+	for _, name := range t.Names {
+		if err := leaf.VerifyHostname(name); err != nil {
+			return errors.Join(reload.ErrRefused, err)
+		}
 	}
 	return nil
 }
@@ -202,7 +258,45 @@ func (r *testRedis) Settings(context.Context, reload.Trust) (reload.Settings, er
 	if r.down || r.serves == nil {
 		return reload.Settings{}, reload.ErrUnreachable
 	}
-	return reload.Settings{Cert: filepath.Join(r.dir, "current", "redis.crt"), ClientAuth: r.client}, nil
+	if r.denies != nil {
+		return reload.Settings{}, r.denies
+	}
+	if r.sentinel {
+		return reload.Settings{Sentinel: true}, nil
+	}
+	return r.settings(), nil
+}
+
+func (r *testRedis) settings() reload.Settings {
+	return reload.Settings{
+		AutoReload: r.itself, Cert: filepath.Join(r.dir, "current", "redis.crt"), CA: r.caFile, ClientAuth: r.client, Links: r.links,
+		PeerName: r.peerName, ClientUser: r.clientUser,
+	}
+}
+
+// A testServer is a redis that a test may replace by another one.
+type testServer struct{ redis Redis }
+
+func (s *testServer) now() Redis {
+	fakes.Lock()
+	defer fakes.Unlock()
+	return s.redis
+}
+
+func (s *testServer) Served(ctx context.Context, t reload.Trust) (reload.Served, error) {
+	return s.now().Served(ctx, t)
+}
+
+func (s *testServer) Reload(ctx context.Context, t reload.Trust, l reload.Load) (reload.Reloaded, error) {
+	return s.now().Reload(ctx, t, l)
+}
+
+func (s *testServer) Prove(ctx context.Context, t reload.Trust, leaf *x509.Certificate) error {
+	return s.now().Prove(ctx, t, leaf)
+}
+
+func (s *testServer) Settings(ctx context.Context, t reload.Trust) (reload.Settings, error) {
+	return s.now().Settings(ctx, t)
 }
 
 // A bubbleAlarm is an Alarm on the bubble's clock.
@@ -243,17 +337,48 @@ type world struct {
 	t      *testing.T
 	ca     *testCA
 	redis  []*testRedis
-	store  *pair.Store
+	store  Store
 	agent  *Agent
 	alarm  *bubbleAlarm
 	cancel context.CancelFunc
 	done   chan error
+	keep   int // previous generations that stay
+
+	servers    []*testServer
+	clockFault error // why the clock cannot be believed; nil when it can
+
+	second  *testCA // asked when ca fails; may be nil
+	watched string  // the path of a client certificate that is watched, and its content
+	client  []byte
+}
+
+// replace puts another redis in the place of server i.
+func (w *world) replace(i int, r Redis) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	w.servers[i].redis = r
+}
+
+// setClock says why the clock cannot be believed from now on; nil that it can.
+func (w *world) setClock(fault error) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	w.clockFault = fault
+}
+
+func (w *world) clock(now time.Time) (time.Time, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	if w.clockFault != nil {
+		return now.Add(time.Minute), w.clockFault
+	}
+	return time.Time{}, nil
 }
 
 // newWorld makes a CA of one-day certificates and n servers that are down.
 func newWorld(t *testing.T, dir string, n int) *world {
 	t.Helper()
-	w := &world{t: t, ca: newTestCA(t, 24*time.Hour)}
+	w := &world{t: t, ca: newTestCA(t, 24*time.Hour), keep: 3}
 	for range n {
 		w.redis = append(w.redis, &testRedis{dir: dir})
 	}
@@ -265,18 +390,20 @@ func newWorld(t *testing.T, dir string, n int) *world {
 func (w *world) open(dir string, change ...func(*Options)) {
 	w.t.Helper()
 	var err error
-	w.store, err = pair.Open(pair.Options{Dir: dir, UID: -1, GID: -1, Mode: 0o640, Keep: 3})
+	w.store, err = pair.Open(pair.Options{Dir: dir, UID: -1, GID: -1, Mode: 0o640, Keep: w.keep})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	o := Options{
 		Store: w.store, Authorities: []Authority{{Issuer: w.ca}}, Names: []string{"redis.internal", "127.0.0.1"}, KeyType: cert.P256,
 		Policy: plan.Policy{Jitter: 0.05},
-		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)), Board: new(report.Board),
-		Clock: func(time.Time) (time.Time, error) { return time.Time{}, nil },
+		Log:    slog.New(slog.NewTextHandler(w.t.Output(), nil)), Board: new(status.Board),
+		Clock: w.clock,
 	}
+	w.servers = nil
 	for _, r := range w.redis {
-		o.Servers = append(o.Servers, Server{Name: "redis", Redis: r})
+		w.servers = append(w.servers, &testServer{r})
+		o.Servers = append(o.Servers, Server{Name: "redis", Redis: w.servers[len(w.servers)-1]})
 	}
 	for _, f := range change {
 		f(&o)

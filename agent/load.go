@@ -6,92 +6,184 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/journal"
 	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plain"
 	"redis-cert-agent/agent/plan"
-	"redis-cert-agent/agent/report"
 	"redis-cert-agent/reload"
 )
 
-// load makes the newest pair current and the servers of step load it, each
-// proven by a handshake. When a server was there and none proved it, current
-// goes back to what it was.
-func (a *Agent) load(ctx context.Context, see sight, step plan.Step) error {
-	newest, before := see.newest, see.disk.Current
-	if err := a.makeCurrent(newest, before); err != nil {
-		for _, i := range step.Servers {
-			a.fail(ctx, i, err)
-		}
-		return err
-	}
-	var errs []error
-	proven := 0
-	for _, i := range step.Servers {
-		start := now()
-		err := a.loadOne(ctx, see, i)
-		a.Notify.Watchdog()
-		if ctx.Err() != nil {
-			return ctx.Err() // stopped halfway; the next start goes on from what it sees
-		}
-		if err != nil {
-			a.fail(ctx, i, err)
-			errs = append(errs, err)
-			continue
-		}
-		proven++
-		a.succeed(ctx, see, i, slog.Duration(report.KeyDuration, now().Sub(start)))
-	}
-	if proven == 0 && len(step.Servers) == len(a.Servers) {
-		errs = append(errs, a.rollBack(ctx, see, step, errs))
-	}
-	if proven > 0 {
-		if a.allProven() {
-			a.rotations++
-		}
-		a.done = &see
-	}
-	return together(errs...)
+// An attempt is what became of one server's load of the newest pair.
+type attempt struct {
+	reloaded reload.Reloaded // its connection is open, where redis answered OK
+	taken    bool            // redis has the new pair in memory, or may have
+	took     time.Duration
+	err      error // nil when it is proven
+
+	asked    bool            // the settings are what the server says after it
+	settings reload.Settings // which the next reload needs
+	fault    error           // why they are not known
 }
 
-// makeCurrent lets servers that start from now on load g, and points the plain
-// paths at it.
+// load makes the servers of step load the newest pair, all at the same time, each proven
+// by a handshake. It becomes current as soon as one of them has nothing against it, or
+// when all have been asked and none has refused it. What a server took and did not prove is
+// taken back there; where none proved it, current goes back too.
+func (a *Agent) load(ctx context.Context, seen observation, step plan.Step) error {
+	c := &change{make: func() error { return a.makeCurrent(seen.newest, seen.disk.Current) }}
+	if len(step.Servers) == 0 {
+		return a.loadNowhere(c)
+	}
+	before := a.shown(seen)
+	attempts, proven := make([]attempt, len(a.servers)), 0
+	defer func() {
+		for _, t := range attempts {
+			t.reloaded.Close()
+		}
+	}()
+	a.sideBySide(step.Servers, func(i int) error {
+		attempts[i] = a.loadOne(ctx, seen, i, c)
+		return attempts[i].err
+	}, func(i int, err error) {
+		attempts[i].err = err
+		if ctx.Err() != nil {
+			return // stopped halfway; the next start goes on from what it sees
+		}
+		if err != nil {
+			down := errors.Is(err, reload.ErrUnreachable) && !attempts[i].taken && !errors.Is(err, reload.ErrUncertain)
+			a.fail(ctx, i, err, down)
+			return
+		}
+		proven++
+		a.servers[i].shown, a.servers[i].fresh = seen.newest.Pair.Chain, true
+		a.succeed(ctx, seen, i, slog.Duration(journal.KeyDuration, attempts[i].took))
+		if t := attempts[i]; t.asked {
+			a.inspected(seen, i, t.settings, t.fault)
+		}
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if proven > 0 {
+		a.process.prune, a.process.inUse = true, before
+		if a.allProven() {
+			a.opt.Tally.rotated()
+		}
+	}
+	errs := []error{a.takeBack(ctx, seen, c, attempts)}
+	for _, i := range step.Servers {
+		errs = append(errs, attempts[i].err)
+	}
+	return plain.Join(errs...)
+}
+
+// loadNowhere makes the newest pair current where no server loads it now.
+func (a *Agent) loadNowhere(c *change) error {
+	err := c.ready()
+	if err != nil {
+		a.newest.switching = failed(a.newest.switching)
+		a.opt.Log.Error(err.Error(), journal.KeyError, err.Error())
+	}
+	return err
+}
+
+// A change makes the newest pair current, once, for whichever server is ready first.
+type change struct {
+	make func() error
+
+	once sync.Once
+	made bool // the servers' files hold the newest pair, or may
+	err  error
+}
+
+// ready returns when the newest pair is current, or why it could not become so.
+func (c *change) ready() error {
+	c.once.Do(func() { c.made, c.err = true, c.make() })
+	return c.err
+}
+
+// current returns the number of the pair that a server which starts now loads; 0: none.
+func (c *change) current(seen observation) int {
+	switch {
+	case c.made:
+		return seen.newest.ID
+	case seen.disk.Current == nil:
+		return 0
+	}
+	return seen.disk.Current.ID
+}
+
+// makeCurrent lets servers that start from now on load g, and points the plain paths at
+// it. What another program renews is current by itself.
 func (a *Agent) makeCurrent(g, before *pair.Generation) error {
+	if a.own == nil {
+		return nil
+	}
 	if before == nil || before.ID != g.ID {
-		if err := a.Store.Switch(g.ID); err != nil {
+		if err := a.own.Switch(g.ID); err != nil {
 			return err
 		}
 	}
-	return a.Store.Link()
+	return a.own.Link()
 }
 
-// loadOne makes server i load what is current and proves it.
-func (a *Agent) loadOne(ctx context.Context, see sight, i int) error {
-	s, leaf, trust := a.Servers[i], see.newest.Pair.Leaf(), a.trust(see)
-	see.after[i] = nil
-	err := s.Reload(ctx, trust)
-	if old := a.former(see); errors.Is(err, reload.ErrClientCertificate) && old != nil {
-		// A server that does not trust the new certificate's CA yet may still
-		// know that of the one before.
+// loadOne makes server i load the newest pair, and proves it.
+func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change) (t attempt) {
+	start := now()
+	defer func() { t.took = now().Sub(start) }()
+	s, trust := a.opt.Servers[i], a.trust(seen)
+	load := reload.Load{Pair: seen.newest.Pair}
+	load.Ready = func(settings reload.Settings) error {
+		if err := a.keepsPeers(seen, i, settings, load.Shown); err != nil {
+			return err
+		}
+		return c.ready()
+	}
+	if leaf := a.servers[i].leaf(); !endsSoon(leaf, start) {
+		load.Shown = leaf
+	}
+	t.reloaded, t.err = s.Reload(ctx, trust, load)
+	if old := former(seen); errors.Is(t.err, reload.ErrClientCertificate) && old != nil {
+		// A server that does not trust the new certificate's CA yet may still know that
+		// of the one before.
 		trust.Client = old
-		err = s.Reload(ctx, trust)
+		t.reloaded, t.err = s.Reload(ctx, trust, load)
 	}
-	if err != nil {
-		return err
+	t.taken = t.err == nil || errors.Is(t.err, reload.ErrUncertain)
+	if !t.taken {
+		return t
 	}
-	if err := s.Prove(ctx, a.trust(see), leaf); err != nil {
-		return fmt.Errorf("redis answered OK to the reload, but %w", a.explain(ctx, see, i, err))
+	// Whatever redis answered, or did not: only a handshake tells what is true.
+	unproven := s.Prove(ctx, a.trust(seen), seen.newest.Pair.Leaf())
+	if unproven == nil && t.reloaded.Login != nil && load.Shown != nil {
+		// Nor is it loaded where it would lock the agent out, as long as the one before lasts.
+		unproven = t.reloaded.Login(ctx, a.trust(seen))
 	}
-	see.after[i], a.servers[i].chain = leaf, see.newest.Pair.Chain
-	return nil
+	switch {
+	case unproven == nil:
+		if t.err = nil; t.reloaded.Settings != nil { // what the next reload needs, while the connection is there
+			t.asked = true
+			t.settings, t.fault = t.reloaded.Settings(ctx)
+		}
+	case t.err == nil:
+		t.err = fmt.Errorf("redis answered OK to the reload, but %w", a.explain(ctx, seen, i, unproven))
+	default:
+		t.taken = !errors.Is(unproven, reload.ErrOtherLeaf)
+		t.err = plain.Join(t.err, unproven)
+	}
+	return t
 }
 
-// former returns the latest pair before the newest that is still valid; nil when
-// there is none.
-func (a *Agent) former(see sight) *tls.Certificate {
+// former returns the latest pair before the newest that is still valid; nil when there
+// is none.
+func former(seen observation) *tls.Certificate {
 	var former *tls.Certificate
-	for _, g := range see.disk.All {
-		if g.Err == nil && g != see.newest && g.Pair.Key != nil && cert.ValidAt(g.Pair.Chain, now()) == nil {
+	for _, g := range seen.disk.All {
+		if g.Sound() && g != seen.newest && g.Pair.Key != nil && cert.ValidAt(g.Pair.Needed(), now()) == nil {
 			c := g.Pair.TLS()
 			former = &c
 		}
@@ -99,129 +191,55 @@ func (a *Agent) former(see sight) *tls.Certificate {
 	return former
 }
 
-// explain adds to a failed proof that redis loads other files than ours, if
-// that is so.
-func (a *Agent) explain(ctx context.Context, see sight, i int, err error) error {
-	settings, asked := a.Servers[i].Settings(ctx, a.trust(see))
-	if asked != nil || a.Store.Serves(settings.Cert) {
+// explain adds to a failed proof that redis loads other files than ours, if that is so.
+func (a *Agent) explain(ctx context.Context, seen observation, i int, err error) error {
+	settings, asked := a.opt.Servers[i].Settings(ctx, a.trust(seen))
+	if asked != nil || a.loads(settings) {
 		return err
 	}
-	return fmt.Errorf("%w; its tls-cert-file is %s, which does not lead to the agent's %s: name that in redis.conf, or give the file as paths.cert in the agent's configuration",
-		err, settings.Cert, a.Store.CertPath())
+	return fmt.Errorf("%w; its tls-cert-file is %s, which does not lead to the agent's %s: "+
+		"name that in redis.conf, or give the file as paths.cert in the agent's configuration",
+		err, settings.Cert, a.opt.Store.CertPath())
 }
 
-// rollBack returns current to what it was before the load of step failed at
-// every server, so that a server that restarts comes back with what was proven.
-//
-// Two cases stay with the newest pair. A server that is down has refused
-// nothing, and its next start should find the newest. And where the pair before
-// has expired, a server that did not get to see the newest one is better off
-// starting with it.
-func (a *Agent) rollBack(ctx context.Context, see sight, step plan.Step, errs []error) error {
-	newest, back := see.newest, a.backTo(see)
-	down, judged := true, false
-	for _, i := range step.Servers {
-		down = down && see.served[i] == nil // one that serves and cannot be asked is not down
+// succeed notes that server i shows the newest pair. A duration among the attributes is
+// that of a reload; one that was found to show it has none.
+func (a *Agent) succeed(ctx context.Context, seen observation, i int, attrs ...slog.Attr) {
+	a.newest.servers[i], a.servers[i].inspected = loading{proven: true}, time.Time{}
+	leaf := seen.newest.Pair.Leaf()
+	text := fmt.Sprintf("%s serves %s, valid until %s, proven by a handshake", a.opt.Servers[i].Name, cert.Serial(leaf), plain.Time(leaf.NotAfter))
+	if a.opt.Servers[i].NoServer {
+		text = fmt.Sprintf("what is to be done after a change was done for %s, valid until %s", cert.Serial(leaf), plain.Time(leaf.NotAfter))
 	}
-	for _, err := range errs {
-		down = down && errors.Is(err, reload.ErrUnreachable)
-		judged = judged || errors.Is(err, reload.ErrRefused)
-	}
-	if judged {
-		a.refused = newest.ID
-	}
-	if back == nil || down && a.refused != newest.ID {
-		return nil
-	}
-	if !judged && a.refused != newest.ID && cert.ValidAt(back.Pair.Chain, now()) != nil {
-		return nil
-	}
-	if err := a.Store.Switch(back.ID); err != nil {
-		return fmt.Errorf("roll back: %w", err)
-	}
-	if judged {
-		a.restore(ctx, see, step)
-	}
-	report.RolledBack.Log(ctx, a.Log, fmt.Sprintf("no server proved %s: servers that start now load %s again; the reload is tried again, no new certificate is asked for",
-		report.Serial(newest.Pair.Leaf()), report.Serial(back.Pair.Leaf())), about(back.Pair.Leaf())...)
-	return nil
+	journal.Loaded.Log(ctx, a.logServer(i), text, append(about(leaf), attrs...)...)
 }
 
-// backTo returns the generation to go back to: the one that was current, or,
-// when that is the newest itself because the agent was killed in between, the
-// one that a server shows.
-func (a *Agent) backTo(see sight) *pair.Generation {
-	if c := see.disk.Current; c != nil && c.ID != see.newest.ID && c.Err == nil {
-		return c
+// fail notes that server i did not load the newest pair. One that is down is not asked
+// again in this round.
+func (a *Agent) fail(ctx context.Context, i int, err error, down bool) {
+	m := &a.newest.servers[i]
+	m.failed, m.err = failed(m.failed), err
+	event := journal.ReloadFailed
+	a.servers[i].fresh = false
+	if down {
+		event = journal.ServerDown // the usual order of a boot: the certificate first, then redis
+		m.proven = false
+		a.servers[i].shown, a.servers[i].seen, a.servers[i].fresh, a.servers[i].answers = nil, true, true, false
 	}
-	for _, g := range see.disk.All {
-		for _, shown := range see.served {
-			if g.ID != see.newest.ID && g.Err == nil && shown != nil && g.Pair.Leaf().Equal(shown) {
-				return g
-			}
-		}
-	}
-	return nil
-}
-
-// restore makes servers that answered OK and then did not prove the new pair
-// load the old one again: some mismatches load with OK and fail every handshake.
-func (a *Agent) restore(ctx context.Context, see sight, step plan.Step) {
-	for _, i := range step.Servers {
-		if err := a.Servers[i].Reload(ctx, a.trust(see)); err != nil {
-			a.logServer(i).Debug("reload after roll-back", report.KeyError, err.Error())
-		}
-	}
-}
-
-// succeed notes that server i shows the newest pair. A duration among the
-// attributes is that of a reload; one that was found to show it has none.
-func (a *Agent) succeed(ctx context.Context, see sight, i int, attrs ...slog.Attr) {
-	m := &a.servers[i]
-	m.proven, m.behind, m.failed, m.err = true, false, plan.Attempts{}, nil
-	leaf := see.newest.Pair.Leaf()
-	report.Loaded.Log(ctx, a.logServer(i), fmt.Sprintf("%s serves %s, valid until %s, proven by a handshake",
-		a.Servers[i].Name, report.Serial(leaf), report.Time(leaf.NotAfter)), append(about(leaf), attrs...)...)
+	event.Log(ctx, a.logServer(i), err.Error(),
+		slog.String(journal.KeyError, err.Error()), slog.Int(journal.KeyAttempt, m.failed.Failed))
 }
 
 func (a *Agent) allProven() bool {
-	for i := range a.servers {
-		if !a.servers[i].proven {
+	for _, s := range a.newest.servers {
+		if !s.proven {
 			return false
 		}
 	}
 	return true
 }
 
-// fail notes that server i did not.
-func (a *Agent) fail(ctx context.Context, i int, err error) {
-	m := &a.servers[i]
-	m.failed, m.err = failed(m.failed, err), err
-	event := report.ReloadFailed
-	if errors.Is(err, reload.ErrUnreachable) {
-		event = report.ServerDown // the usual order of a boot: the certificate first, then redis
-	}
-	event.Log(ctx, a.logServer(i), err.Error(),
-		slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, m.failed.Failed))
-}
-
-// tidy removes old generations, but none that a server still showed before the
-// last load. It comes when the newest one has been proven and who asked for it
-// has been answered: nobody waits for it.
-func (a *Agent) tidy() {
-	if a.done == nil {
-		return
-	}
-	var keep []int
-	for _, g := range a.done.disk.All {
-		for _, shown := range a.done.served {
-			if g.Err == nil && shown != nil && g.Pair.Leaf().Equal(shown) {
-				keep = append(keep, g.ID)
-			}
-		}
-	}
-	a.done = nil
-	if err := a.Store.Prune(keep...); err != nil {
-		a.last = &report.Failure{Text: err.Error(), At: now()}
-	}
+// logServer logs with the server's name.
+func (a *Agent) logServer(i int) *slog.Logger {
+	return a.opt.Log.With(slog.String(journal.KeyServer, a.opt.Servers[i].Name))
 }

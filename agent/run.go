@@ -1,74 +1,124 @@
 package agent
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
+	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/plain"
 	"redis-cert-agent/agent/plan"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/sdnotify"
+	"redis-cert-agent/agent/status"
 )
 
-// recheck is how old a look may get on a quiet day before a watchdog tick
-// renews it. It rides on the watchdog's wake-ups and causes none of its own.
+// recheck is how old a look may get on a quiet day before a watchdog tick renews it. It
+// rides on the watchdog's wake-ups and causes none of its own.
 const recheck = 10 * time.Minute
 
-// A request is a person's wish for a look now.
+// idleAfter is how long the loop must have waited before it is idle: a round is often
+// followed by another.
+const idleAfter = 2 * time.Second
+
+// mostUnproven is how many pairs may stand on disk while no server proves one, since it
+// is away for weeks: each has a private key.
+const mostUnproven = 16
+
+// A request is what a person asks for.
 type request struct {
-	force bool
-	done  chan error
+	asked bool // a look now
+	force bool // a new certificate although the old one is not due
+	tried bool // a certificate was asked for
+
+	rehearse bool // nothing but a rehearsal
+	done     chan error
+
+	// presents says whether a tls-client-cert-file has changed: servers that present it
+	// are to read their files again.
+	presents func(path string) bool
 }
 
 // ErrStopped says that the agent stopped before it could answer.
 var ErrStopped = errors.New("the agent is stopping")
 
-// ErrBlind says that the files cannot be watched any more: Store.Watch, called
-// again, tells why.
-var ErrBlind = errors.New("the files cannot be watched any more")
-
-// Run looks after the certificate until ctx ends. Hints wake it: something
-// changed on disk. The error is nil then; it is ErrBlind when hints closes
-// before, or that of the alarm.
+// Run looks after the certificate until ctx ends. Hints wake it: something changed on
+// disk. The error is nil then, or that of the alarm.
 func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) error {
-	defer frugal()()
-	watchdog, stop := a.Notify.WatchdogTicks()
+	defer close(a.ended)
+	ctx, cancel := context.WithCancel(ctx)
+	defer a.beside.Wait()
+	defer cancel()
+	watchdog, stop := a.ticks()
 	defer stop()
-	a.running = true
+	a.process.running = true
+	step, _ := a.round(ctx)
 	for {
-		step := a.settle(ctx)
+		a.answerWaiters()
 		a.tidy()
-		looked, calm := now(), time.After(breath)
+		looked, idle := now(), a.idle()
 		if err := alarm.Set(a.wake(step, looked)); err != nil {
 			return err
 		}
+		answered := false
 		for waiting := true; waiting; {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-alarm.C():
 				waiting = false
-			case _, ok := <-hints:
-				if !ok && ctx.Err() == nil {
-					return ErrBlind
+			case <-hints:
+				waiting = a.unchanged()
+			case <-idle:
+				a.opt.Idle()
+			case <-watchdog:
+				a.alive()
+				waiting = now().Sub(looked) < recheck
+			case found := <-a.inspections:
+				waiting = !a.authorityInspected(ctx, found)
+			case found := <-a.rehearsals:
+				if waiting = !a.rehearsalEnded(ctx, found); waiting {
+					a.answerWaiters()
+				}
+			case r := <-a.requests:
+				if r.rehearse {
+					a.rehearseFor(ctx, r)
+					continue
+				}
+				next, err := a.once(ctx, r)
+				if r.done <- err; err == nil {
+					step, answered = next, true // that was the look
 				}
 				waiting = false
-			case <-calm:
-				rest()
-			case <-watchdog:
-				a.Notify.Watchdog()
-				waiting = now().Sub(looked) < recheck
-			case r := <-a.requests:
-				r.done <- a.once(ctx, r.force)
-				waiting = false
 			}
+		}
+		if !answered {
+			step, _ = a.round(ctx)
 		}
 	}
 }
 
-// wake returns when to look again: for the plan, because the end of a
-// certificate comes near, or because somebody waits for a regular sign of life.
+// unchanged says whether the files are as the last round left them: most hints tell of
+// what the agent itself has just done.
+func (a *Agent) unchanged() bool {
+	if a.own == nil {
+		return false
+	}
+	state, err := a.opt.Store.Load()
+	return err == nil && state.Same(a.process.disk)
+}
+
+// idle fires when the loop may have hours to wait; it is nil when nothing is to be done then.
+func (a *Agent) idle() <-chan time.Time {
+	if a.opt.Idle == nil {
+		return nil
+	}
+	return time.After(idleAfter)
+}
+
+// wake returns when to look again: for the plan, because the end of a certificate comes
+// near, or because somebody waits for a regular sign of life.
 func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
 	at := step.At
 	sooner := func(t time.Time) {
@@ -76,126 +126,207 @@ func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
 			at = t
 		}
 	}
-	sooner(report.NextChange(a.certificates, looked))
-	if a.LookEvery > 0 {
-		sooner(looked.Add(a.LookEvery))
+	sooner(a.process.nextEnd)
+	if a.process.rehearsal.After(looked) {
+		sooner(a.process.rehearsal)
+	}
+	sooner(a.nextInspection(looked))
+	for _, about := range a.authorities {
+		if next := about.inspectAt(); next.After(looked) {
+			sooner(next)
+		}
+	}
+	if a.opt.LookEvery > 0 {
+		sooner(looked.Add(a.opt.LookEvery))
 	}
 	return at
 }
 
-// Renew asks a running agent for a look now and waits for its end. With force
-// it asks for a new certificate although the old one is not due. The error is
-// what keeps the newest certificate from being issued, on disk, and proven at
-// every server.
+// Renew asks a running agent for a look now and waits for its end. With force it asks
+// for a new certificate although the old one is not due. The error is what keeps the
+// newest certificate from being issued, on disk, and proven at every server; it is
+// ErrStopped when the agent ended without an answer, and that of ctx when ctx ended.
 func (a *Agent) Renew(ctx context.Context, force bool) error {
-	r := request{force: force, done: make(chan error, 1)}
+	if force && a.external != nil {
+		return ErrExternal
+	}
+	return a.await(ctx, request{asked: true, force: force, done: make(chan error, 1)})
+}
+
+func (a *Agent) await(ctx context.Context, r request) error {
 	select {
 	case a.requests <- r:
-	case <-ctx.Done():
+	case <-a.ended:
 		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	select {
 	case err := <-r.done:
 		return err
+	case <-a.ended:
+		select {
+		case err := <-r.done:
+			return err
+		default:
+			return ErrStopped
+		}
 	case <-ctx.Done():
-		return ErrStopped
+		return ctx.Err()
 	}
 }
 
-// Once does what Renew asks for, in the caller's goroutine. It must not run
-// beside Run.
+// Look makes a running agent look now, and waits for its end.
+func (a *Agent) Look(ctx context.Context) error {
+	return a.await(ctx, request{done: make(chan error, 1)})
+}
+
+// Once does what Renew asks for, in the caller's goroutine. It must not run beside Run.
 func (a *Agent) Once(ctx context.Context, force bool) error {
+	if force && a.external != nil {
+		return ErrExternal
+	}
 	defer a.tidy()
-	return a.once(ctx, force)
+	_, err := a.once(ctx, request{asked: true, force: force})
+	return err
 }
 
-func (a *Agent) once(ctx context.Context, force bool) error {
-	if force && a.MonitorOnly {
-		return ErrMonitorOnly
+// once makes the round that was asked for. It returns what to wait for after it, and why
+// it did not bring what was asked for.
+func (a *Agent) once(ctx context.Context, r request) (plan.Step, error) {
+	if r.force {
+		// Each try of a person would cost a certificate that no server gets.
+		if err := a.own.Linkable(); err != nil {
+			return plan.Step{}, fmt.Errorf("no certificate was asked for, since redis would not get it: %w", err)
+		}
 	}
-	a.asked, a.pressed, a.other.hurried = force, force, true
-	defer func() { a.pressed, a.other.hurried = false, false }()
-	a.impatient()
-	step := a.settle(ctx)
+	if r.presents != nil {
+		if err := a.reread(ctx, r.presents); err != nil {
+			return plan.Step{}, err
+		}
+		r.asked = false
+	}
+	if !r.asked {
+		step, _ := a.round(ctx)
+		return step, nil
+	}
+	a.request = r
+	defer func() { a.request = request{} }()
+	a.forgetDelays()
+	if r.force {
+		a.forgetRival()
+	}
+	step, err := a.round(ctx)
 	switch {
 	case ctx.Err() != nil:
-		return ErrStopped
-	case a.asked: // nothing was tried
-		a.asked = false
-		return fmt.Errorf("no certificate was asked for: %s", step.Why)
+		return step, ErrStopped
+	case r.force && !a.request.tried:
+		return step, fmt.Errorf("no certificate was asked for: %s", step.Why)
 	}
-	return a.trouble()
+	if problems := obstacles(a.opt.Board.Get()); problems != nil {
+		return step, problems
+	}
+	return step, err
 }
 
-// impatient forgets the waiting times, not the failures: a person who asks
-// wants an answer now, also from an authority that moved its renewal window.
-func (a *Agent) impatient() {
-	a.wish.next = time.Time{}
-	a.issuing.Last = time.Time{}
-	a.issuing.After = 0
-	clear(a.quiet)
-	for i := range a.servers {
-		a.servers[i].failed.Last = time.Time{}
-	}
-}
-
-// settle takes steps until there is nothing to do but wait. What a handshake
-// has shown counts until a step touches that server, or the agent waits.
-func (a *Agent) settle(ctx context.Context) plan.Step {
-	var known []*x509.Certificate
-	for {
-		a.Notify.Watchdog()
-		see := a.look(ctx, known)
-		step := a.next(see)
-		a.show(ctx, see, step)
-		if step.Do == plan.Wait || ctx.Err() != nil {
-			a.tellReady(ctx, see)
-			return step
+// obstacles returns the problems that keep the newest certificate from being issued, on
+// disk, and proven at every server, in one line; nil when there are none.
+func obstacles(s status.Status) error {
+	var errs []error
+	for _, p := range s.Problems() {
+		if p.KeepsFromServing() {
+			errs = append(errs, errors.New(cmp.Or(p.Cause, p.Text)))
 		}
-		var err error
+	}
+	if len(errs) > 1 && s.Newest() == nil && s.DiskError == "" {
+		errs = errs[1:] // that there is no certificate follows from the others
+	}
+	return plain.Join(errs...)
+}
+
+// forgetDelays forgets how long to wait, not what failed: a person who asks wants an
+// answer now, also from an authority that moved its renewal window.
+func (a *Agent) forgetDelays() {
+	a.newest.askAgain = time.Time{}
+	a.newest.issuing = plan.Attempts{Failed: a.newest.issuing.Failed}
+	for i := range a.authorities {
+		if !a.request.force { // else the request itself tells
+			a.authorities[i].inspected = time.Time{}
+		}
+	}
+	for i := range a.newest.authorities {
+		a.newest.authorities[i] = plan.Attempts{Refused: a.newest.authorities[i].Refused}
+	}
+	for i := range a.newest.servers {
+		s := &a.newest.servers[i]
+		s.failed, s.undone = plan.Attempts{Failed: s.failed.Failed}, false
+		a.servers[i].inspected = time.Time{}
+	}
+}
+
+// round takes steps until there is nothing to do but wait. It returns what to wait for,
+// and what went wrong with a certificate that was asked for.
+func (a *Agent) round(ctx context.Context) (step plan.Step, failure error) {
+	for i := range a.servers {
+		a.servers[i].fresh = false
+	}
+	for {
+		a.alive()
+		seen := a.look()
+		a.notice(ctx, &seen)
+		step = a.next(seen)
+		if step.Do == plan.Look {
+			a.handshakes(ctx, seen)
+			step = a.next(seen)
+		}
+		if ctx.Err() != nil {
+			return step, ctx.Err() // what was seen of a look that was broken off is not shown
+		}
+		a.tellExternalFault(ctx, seen)
+		if step.Do == plan.Wait && a.inspect(ctx, seen) {
+			continue // what was learned may call for another certificate
+		}
+		a.show(ctx, seen, step)
 		switch step.Do {
 		case plan.Adopt:
-			err = a.adopt(ctx, see)
+			_ = a.adopt(ctx, seen) // it is among the files' faults
 		case plan.Ask:
-			err = a.askWindow(ctx, see)
+			a.askWindow(ctx, seen)
 		case plan.Issue:
-			err = a.issue(ctx, see, step)
+			failure = a.issue(ctx, seen, step)
+			a.request.tried = true
 		case plan.Load:
-			err = a.load(ctx, see, step)
+			_ = a.load(ctx, seen, step) // each server's error is its own
+		default:
+			a.process.disk = seen.disk
+			if len(seen.disk.All) > mostUnproven+len(a.servers) {
+				a.process.prune = true
+			}
+			if a.process.prune && a.own != nil {
+				a.process.inUse = append(a.process.inUse, a.shown(seen)...)
+			}
+			a.tellReady(ctx, seen)
+			a.inspectAuthorities(ctx, seen, step.Wanted)
+			a.rehearseIfDue(ctx, seen, step)
+			return step, failure
 		}
-		if err != nil {
-			a.last = &report.Failure{Text: err.Error(), At: now()}
-		}
-		known = see.after
 	}
 }
 
-// next asks the plan, unless the disk cannot be read: then nothing is decided
-// on what cannot be seen.
-func (a *Agent) next(see sight) plan.Step {
-	if see.err != nil {
-		return plan.Step{Why: see.err.Error(), At: see.now.Add(time.Minute)}
-	}
-	if step, wait := a.waits(see); wait {
-		return step
-	}
-	return plan.Next(see.now, see.facts(a), a.Policy)
-}
-
-// tellReady tells systemd once that redis-server may start: what could be done
-// at once was done. Without an authority that is one attempt at a certificate,
-// which has its time limits: a boot does not hang on it.
-func (a *Agent) tellReady(ctx context.Context, see sight) {
-	if a.ready {
+// tellReady tells systemd once that redis-server may start: what could be done at once
+// was done. Without an authority that is one attempt at a certificate, which has its
+// time limits: a boot does not hang on it.
+func (a *Agent) tellReady(ctx context.Context, seen observation) {
+	if a.process.ready {
 		return
 	}
-	a.ready = true
-	if see.newest == nil && a.running {
+	a.process.ready = true
+	if seen.newest == nil && a.process.running {
 		next := "the agent goes on asking"
-		if a.MonitorOnly {
-			next = "another hand has to put it there"
+		if a.external != nil {
+			next = "another program has to put it there"
 		}
-		report.WaitingForFirst.Log(ctx, a.Log, "there is no certificate yet: a redis-server that names the pair cannot start; "+next)
+		journal.WaitingForFirst.Log(ctx, a.opt.Log, "there is no certificate yet: a redis-server that names the pair cannot start; "+next)
 	}
-	a.Notify.Ready()
+	sdnotify.Ready()
 }

@@ -13,7 +13,8 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/status"
 )
 
 // closely watches a client certificate at path and hands the ends that are
@@ -22,11 +23,11 @@ func closely(path string, told *[]string) func(*Options) {
 	return func(o *Options) {
 		o.Warn, o.Crit = cert.Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, cert.Margin{Share: 0.10}
 		o.Watched = []File{{Path: path}}
-		o.Log = slog.New(report.Tap(o.Log.Handler(), func(e report.Entry) {
-			if e.Event == report.Expiring {
+		o.Log = slog.New(journal.Tee(o.Log.Handler(), func(e journal.Entry) {
+			if e.Event == journal.Expiring {
 				fakes.Lock()
 				defer fakes.Unlock()
-				*told = append(*told, e.Text(report.KeySerial))
+				*told = append(*told, e.Text(journal.KeySerial))
 			}
 		}))
 	}
@@ -83,7 +84,7 @@ func TestEndsAreToldOnce(t *testing.T) {
 				t.Errorf("after %s: told of %v, want %d", step.after, told, step.told)
 			}
 			var got string
-			for _, p := range w.agent.Board.Get().Problems() {
+			for _, p := range w.agent.opt.Board.Get().Problems() {
 				got += string(p.Severity) + " " + p.Kind
 			}
 			if got != step.want {
@@ -92,14 +93,14 @@ func TestEndsAreToldOnce(t *testing.T) {
 		}
 		writeClient(t, w.ca, path, 10*24*time.Hour)
 		pass(24 * time.Hour)
-		if s := w.agent.Board.Get(); s.Verdict() != "ok" || len(told) != 3 {
+		if s := w.agent.opt.Board.Get(); s.Verdict() != "ok" || len(told) != 3 {
 			t.Errorf("after the client's renewal: %s, told of %v", s.Verdict(), told)
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		pass(24 * time.Hour)
-		if p := w.agent.Board.Get().Problems(); len(p) != 1 || p[0].Kind != report.FileUnreadable {
+		if p := w.agent.opt.Board.Get().Problems(); len(p) != 1 || p[0].Kind != status.FileUnreadable {
 			t.Errorf("without the file: %+v", p)
 		}
 	})
@@ -126,7 +127,7 @@ func TestOwnEndIsTold(t *testing.T) {
 			t.Errorf("told of %v, want warning, critical and expired", told)
 		}
 		roles := map[string]int{}
-		for _, c := range w.agent.Board.Get().Certificates {
+		for _, c := range w.agent.opt.Board.Get().Certificates {
 			roles[string(c.Role)+" "+c.Where]++
 		}
 		if roles["leaf disk"] != 1 || roles["leaf served"] != 1 || roles["ca disk"] != 1 || roles["client file"] != 1 {
@@ -181,7 +182,7 @@ func TestLooksEvery(t *testing.T) {
 		if looks := w.redis[0].looks - before; looks < 59 || looks > 61 {
 			t.Errorf("%d looks in an hour", looks)
 		}
-		if since := time.Since(w.agent.Board.Get().Looked); since > time.Minute {
+		if since := time.Since(w.agent.opt.Board.Get().Looked); since > time.Minute {
 			t.Errorf("the last look is %s old", since)
 		}
 	})
@@ -194,8 +195,8 @@ func TestRoleOf(t *testing.T) {
 	for i, c := range []struct {
 		at   int
 		c    *x509.Certificate
-		want report.Role
-	}{{0, leaf, report.ClientLeaf}, {1, middle, report.Intermediate}, {2, root, report.Authority}, {0, root, report.Authority}} {
+		want status.Role
+	}{{0, leaf, status.RoleClient}, {1, middle, status.RoleIntermediate}, {2, root, status.RoleCA}, {0, root, status.RoleCA}} {
 		if got := roleOf(c.at, c.c); got != c.want {
 			t.Errorf("%d: %s, want %s", i, got, c.want)
 		}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a build, the demo or the tests need and this machine lacks.
 #
-#   packaging/deps.sh COMMAND...     commands: go redis-server strace cc promtool prometheus systemd-nspawn mmdebstrap lintian rpmlint rpm
+#   packaging/deps.sh COMMAND...     commands: go redis-server strace cc openssl python3 promtool prometheus systemd-nspawn mmdebstrap lintian rpmlint rpm
 #
 # It asks for nothing that is there already. Without the means to install
 # (another package manager, no root, no sudo without a password) it says what

@@ -21,8 +21,12 @@ mkdir -p "${OUT:=$PWD/dist}"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# say tells whoever waits for a first build, which takes minutes.
+say() { echo "package: $*" >&2; }
+
 build() { # OUTPUT COMMAND
-	go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$PACKAGE_VERSION" -o "$1" "./cmd/$2"
+	# shellcheck disable=SC2046 # each line is a flag
+	go build $(cat packaging/build.flags) -buildvcs=false -ldflags "-s -w -funcalign=16 -X main.version=$PACKAGE_VERSION" -o "$1" "./cmd/$2"
 }
 
 descriptions=${PACKAGES:-nfpm.yaml packaging/redis-cert-ca.yaml}
@@ -32,7 +36,9 @@ host=$(go env GOHOSTARCH)
 for GOARCH in $host $architectures; do
 	export GOARCH
 	for command in $commands; do
-		[ -e "$work/$GOARCH/bin/$command" ] || build "$work/$GOARCH/bin/$command" "$command"
+		[ ! -e "$work/$GOARCH/bin/$command" ] || continue
+		say "build $command $PACKAGE_VERSION for $GOARCH"
+		build "$work/$GOARCH/bin/$command" "$command"
 	done
 done
 
@@ -43,8 +49,8 @@ mkdir -p "$common/packaging"
 asked=
 for command in $commands; do asked="$asked $work/$host/bin/$command"; done
 GOARCH=$host go run ./packaging/gen -version "$PACKAGE_VERSION" -o "$common/doc" $asked
-cp -R systemd "$common/"
-cp -R packaging/deb packaging/rpm packaging/prometheus packaging/grafana packaging/copyright packaging/config.yaml.example packaging/*.catalog docs/metrics.md docs/runbook.md "$common/packaging/"
+cp -R systemd docs "$common/"
+cp -R packaging/deb packaging/rpm packaging/prometheus packaging/grafana packaging/copyright packaging/config.yaml.example packaging/*.catalog "$common/packaging/"
 cp CHANGELOG.md "$common/doc/changelog"
 for command in $commands; do
 	GOARCH=$host packaging/licenses.sh "./cmd/$command" >"$common/doc/$command.licenses"
@@ -57,12 +63,17 @@ for command in $commands; do
 	EOF
 done
 find "$common/doc" -maxdepth 1 -type f -exec gzip -9n {} +
+GOARCH=$host go build -o "$work/sbom" ./packaging/sbom
 
+say "build nfpm"
 GOARCH=$host GOBIN=$work go install "$NFPM"
 for GOARCH in $architectures; do
 	export GOARCH
 	stage=$work/$GOARCH
 	cp -R "$common"/. "$stage"
+	for command in $commands; do
+		"$work/sbom" -name "$command" -version "$PACKAGE_VERSION" -o "$stage/doc" "$stage/bin/$command"
+	done
 	find "$stage" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 	chmod -R u=rwX,go=rX "$stage"
 	for description in $descriptions; do
@@ -75,4 +86,5 @@ for GOARCH in $architectures; do
 		[ ! -e "$work/failed" ] || exit 1
 	done
 done
+(cd "$OUT" && sha256sum -- *.deb *.rpm >SHA256SUMS)
 ls -l "$OUT" | awk 'NR > 1 { print $5, $9 }'

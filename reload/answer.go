@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// answers are the error replies that people meet, by how they begin, what kind
-// of error each is, and the remedy. {user} stands for the user that we are.
+// answers are the error replies that people meet: how each begins, what kind of
+// error it is, and the hint. {user} stands for the ACL user of the agent.
 var answers = []struct {
 	prefix string
 	kind   error
-	remedy string
+	hint   string
 }{
 	{"NOAUTH", ErrDenied, "redis wants a password: set password_file of this server, and user for an ACL user"},
 	{"WRONGPASS", ErrDenied, "redis knows no user {user} with this password, or has it disabled: check user and password_file of this server"},
@@ -34,8 +34,8 @@ const (
 	withoutTLS = "this redis was built without TLS"
 )
 
-// answerFault makes an error of Redis's own words.
-func (r *Redis) answerFault(deed, words string) error {
+// answerFault returns the error that an error reply means. Name is that of the command.
+func (r *Redis) answerFault(name, words string) error {
 	// Redis quotes the arguments of a command that it does not know. Of AUTH
 	// they are the password.
 	words, _, _ = strings.Cut(words, ", with args beginning with")
@@ -45,25 +45,32 @@ func (r *Redis) answerFault(deed, words string) error {
 	}
 	for _, a := range answers {
 		if strings.HasPrefix(words, a.prefix) {
-			return newFault(a.kind, nil, "%s: redis says %q: %s", deed, oneLine(words), strings.ReplaceAll(a.remedy, "{user}", user))
+			return newFault(a.kind, nil, "%s: redis says %q", name, oneLine(words)).
+				withHint("%s", strings.ReplaceAll(a.hint, "{user}", user))
 		}
 	}
-	return newFault(ErrRefused, nil, "%s: redis says %q", deed, oneLine(words))
+	return newFault(ErrRefused, nil, "%s: redis says %q", name, oneLine(words))
 }
 
 // linkFault explains a connection that broke while a command was under way.
 // first is whether nothing had been answered on it before.
-func (s *session) linkFault(deed string, first bool, err error) error {
+func (s *session) linkFault(name string, first bool, err error) error {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return newFault(ErrUnreachable, err, "%s: no answer within %s: redis-server is paused, stopped or stuck", deed, s.r.server.Timeout)
+		return newFault(ErrUnreachable, err, "%s: no answer within %s", name, s.r.server.Timeout).
+			withHint("redis-server is paused, stopped or stuck")
 	case first && s.to.tls && s.hello.asked && (hungUp(err) || alert(err) != ""):
 		return s.hello.clientFault(err)
-	case first && s.to.loopback && !s.to.tls && (hungUp(err) || strings.Contains(err.Error(), "can't parse")):
-		return newFault(ErrUnreachable, err, "%s: %s does not speak plaintext Redis: a tls-port? set control to plain: and the plaintext port of this server, or leave it out", deed, s.to.addr)
+	case first && s.to.loopback && !s.to.tls && (hungUp(err) || errors.Is(err, errNotRESP)):
+		return newFault(ErrUnreachable, err, "%s: %s does not speak plaintext Redis: a tls-port?", name, s.to.addr).
+			withHint("set control to plain: and the plaintext port of this server, or leave it out")
 	case first && hungUp(err):
-		return newFault(ErrUnreachable, err, "%s: %s closed the connection (%v): maxclients is reached, or redis-server is ending", deed, s.to.addr, err)
+		return newFault(ErrUnreachable, err, "%s: %s closed the connection (%v)", name, s.to.addr, err).
+			withHint("maxclients is reached, or redis-server is ending")
+	case errors.Is(err, errNotRESP):
+		return newFault(ErrUnreachable, err, "%s: %v", name, err).
+			withHint("what listens at %s is no redis-server, or something between changes its answers", s.to.addr)
 	}
-	return newFault(ErrUnreachable, err, "%s: %v", deed, err)
+	return newFault(ErrUnreachable, err, "%s: %v", name, err)
 }

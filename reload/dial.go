@@ -25,17 +25,18 @@ func (s Server) control() (route, error) {
 	addr, isPlain := strings.CutPrefix(s.Control, "plain:")
 	switch {
 	case s.Control == "":
-		return s.front(), nil
+		return s.tlsRoute(), nil
 	case isUnix && path != "":
 		return route{network: "unix", addr: path}, nil
 	case isPlain && addr != "":
 		return route{network: "tcp", addr: addr, loopback: true}, nil
 	}
-	return route{}, newFault(ErrUnreachable, nil, "control %q: want unix:/path, plain:127.0.0.1:port, or nothing for the TLS address", s.Control)
+	return route{}, newFault(ErrUnreachable, nil, "control %q", s.Control).
+		withHint("want unix:/path, plain:127.0.0.1:port, or nothing for the TLS address")
 }
 
-// front is the route of clients.
-func (s Server) front() route {
+// tlsRoute is the route of clients.
+func (s Server) tlsRoute() route {
 	return route{network: "tcp", addr: s.Address, tls: true, loopback: s.InsecureSkipVerify}
 }
 
@@ -65,10 +66,11 @@ func notLoopback(to route, addr string) error {
 	if to.tls {
 		what = "insecure_skip_verify"
 	}
-	return newFault(ErrUnrecognised, nil, "%s is not a loopback address: %s is for loopback and unix sockets only, so nothing was sent to it", addr, what)
+	return newFault(ErrUnrecognised, nil, "%s is not a loopback address: %s is for loopback and unix sockets only, so nothing was sent to it",
+		addr, what)
 }
 
-// dialFault says which mistake, or whose, a failed connect is.
+// dialFault says why a connect failed, and what to do about it.
 func (r *Redis) dialFault(ctx context.Context, to route, err error) error {
 	var ours *fault
 	if errors.As(err, &ours) {
@@ -80,7 +82,8 @@ func (r *Redis) dialFault(ctx context.Context, to route, err error) error {
 	hint := "is redis-server running there?"
 	switch {
 	case to.network == "unix" && errors.Is(err, os.ErrPermission):
-		return newFault(ErrDenied, err, "connect: %v: give the agent's user access to this socket (unixsocketperm 770 and the group redis)", err)
+		return newFault(ErrDenied, err, "connect: %v", err).
+			withHint("give the agent's user access to this socket (unixsocketperm 770 and the group redis)")
 	case to.network == "unix":
 		hint = "is redis-server running, with this path as its unixsocket?"
 	case errors.Is(err, syscall.ECONNREFUSED) && to.tls:
@@ -88,22 +91,22 @@ func (r *Redis) dialFault(ctx context.Context, to route, err error) error {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		hint = "nothing listens there: is redis-server running, with this as its port?"
 	}
-	return newFault(ErrUnreachable, err, "connect: %v: %s", err, hint)
+	return newFault(ErrUnreachable, err, "connect: %v", err).withHint("%s", hint)
 }
 
 // speaksPlaintext asks whether a peer that did not answer a TLS handshake is a
-// plaintext Redis, which waits for the rest of a command that the handshake
-// never was. An inline PING carries no secret, and any answer to it tells.
+// plaintext Redis, which takes the handshake for the beginning of a command and
+// waits for the rest. An inline PING carries no secret, and any answer to it tells.
 func speaksPlaintext(ctx context.Context, addr string) bool {
-	const patience = time.Second // a Redis that is alive answers at once
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	const timeout = time.Second // a Redis that is alive answers at once
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return false
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return false
 	}
 	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
+
+	"redis-cert-agent/agent/plain"
 )
 
 // What a caller may branch on. Every error of this package is one of these, or
@@ -15,6 +16,14 @@ var (
 	// ErrRefused: Redis looked at the files and said no, or a handshake does
 	// not show the leaf.
 	ErrRefused = errors.New("redis refused")
+	// ErrOtherLeaf is an ErrRefused: a handshake shows another leaf than the new one.
+	ErrOtherLeaf = errors.New("redis shows another certificate")
+	// ErrUnfit is an ErrRefused: Redis could not serve the new pair as it is set, or this
+	// program could not prove it. It was not told to read its files.
+	ErrUnfit = errors.New("redis could not serve this pair")
+	// ErrUncertain comes with another error: Redis was told to read its files, and no
+	// answer came. It may have read them.
+	ErrUncertain = errors.New("it is not known whether redis read its files")
 	// ErrDenied: Redis does not let us: NOAUTH, WRONGPASS, NOPERM, an unknown
 	// command, a client certificate it does not take.
 	ErrDenied = errors.New("redis denied access")
@@ -27,21 +36,49 @@ var (
 	ErrUnrecognised = errors.New("peer not recognised")
 	// ErrBusy: LOADING, BUSY, maxclients: ask again later.
 	ErrBusy = errors.New("redis is busy")
+
+	// errNotRESP is the cause of an ErrUnreachable: what the peer sends is not what a
+	// redis-server answers.
+	errNotRESP = errors.New("not a reply of redis")
 )
 
-// fault is an error of one of the kinds above whose text is complete without
-// the kind's own: the deed, the cause, the remedy, in one line.
+// fault is an error of one of the kinds above. Its text is complete without the
+// kind's own: what failed, why, and the hint, in one line.
 type fault struct {
 	kind  error
 	cause error // may be nil
 	text  string
+	hint  string // what a person can do about it; may be empty
 }
 
 func newFault(kind, cause error, format string, args ...any) *fault {
 	return &fault{kind: kind, cause: cause, text: oneLine(fmt.Sprintf(format, args...))}
 }
 
-func (f *fault) Error() string { return f.text }
+// Unfit returns an ErrUnfit for what a caller finds in the settings of a server.
+func Unfit(text, hint string) error {
+	return newFault(ErrRefused, ErrUnfit, "%s", text).withHint("%s", hint)
+}
+
+// withHint adds what a person can do about f.
+func (f *fault) withHint(format string, args ...any) *fault {
+	f.hint = oneLine(fmt.Sprintf(format, args...))
+	return f
+}
+
+func (f *fault) Error() string {
+	switch {
+	case f.hint == "":
+		return f.text
+	case strings.HasSuffix(f.text, "?"):
+		return f.text + " " + f.hint
+	}
+	return f.text + ": " + f.hint
+}
+
+// Hint returns what a person can do about the error, with which its text ends; it may be
+// empty.
+func (f *fault) Hint() string { return f.hint }
 
 func (f *fault) Unwrap() []error {
 	if f.cause == nil {
@@ -50,18 +87,8 @@ func (f *fault) Unwrap() []error {
 	return []error{f.kind, f.cause}
 }
 
-// oneLine makes text of foreign origin fit for a log or a terminal: without
-// control characters, and not longer than a person reads.
-func oneLine(s string) string {
-	const longest = 1000
-	s = strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return ' '
-		}
-		return c
-	}, s)
-	if len(s) > longest {
-		s = strings.ToValidUTF8(s[:longest], "") + "…"
-	}
-	return s
-}
+// maxText bounds an error, in characters.
+const maxText = 1000
+
+// oneLine makes foreign text fit for a log or a terminal.
+func oneLine(s string) string { return plain.Clip(plain.OneLine(s), maxText) }

@@ -22,7 +22,7 @@ func TestExpired(t *testing.T) {
 			pair := h.renew(t, redistest.Leaf{})
 			h.trust.Client = pair.TLS()
 			h.works(t, pair)
-			if len(h.warnings) != 1 || !strings.Contains(h.warnings[0], fmt.Sprintf("%x", old.Leaf().SerialNumber)) {
+			if len(h.warnings) != 1 || !strings.Contains(h.warnings[0], fmt.Sprintf("%x", old.Leaf().SerialNumber.Bytes())) {
 				t.Errorf("warnings %q, want one that names the old certificate", h.warnings)
 			}
 		})
@@ -34,16 +34,16 @@ func TestExpiredWithoutClientCertificate(t *testing.T) {
 	root := redistest.NewRoot(t)
 	for _, conf := range []string{"", "tls-protocols TLSv1.2"} {
 		h := start(t, redistest.Options{AuthClients: "yes", Conf: []string{conf}}, root.Issue(t, expired), root)
-		err := reload.New(h.server).Reload(t.Context(), h.trust)
+		err := reloaded(reload.New(h.server), t.Context(), h.trust)
 		fails(t, err, reload.ErrClientCertificate)
 		fails(t, err, reload.ErrDenied, "asks for a client certificate", "client_cert")
 
 		server := h.renew(t, redistest.Leaf{Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 		h.trust.Client = server.TLS()
-		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrDenied, "none to present")
+		fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrDenied, "none to present")
 
 		h.trust.Client = redistest.NewRoot(t).Issue(t, redistest.Leaf{}).TLS()
-		fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrClientCertificate, "did not take serial", "tls-ca-cert-file")
+		fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrClientCertificate, "did not take serial", "tls-ca-cert-file")
 	}
 }
 
@@ -65,7 +65,7 @@ func TestFirstStart(t *testing.T) {
 	})
 	h := start(t, redistest.Options{Password: "secret"}, old, nil)
 	pair := h.renew(t, redistest.Leaf{})
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised, "Redis by hand", "nothing was sent")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised, "Redis by hand", "nothing was sent")
 	h.trust.Known = old.Leaf().Equal
 	h.works(t, pair)
 	if len(h.warnings) != 1 || !strings.Contains(h.warnings[0], "put on disk or adopted") {
@@ -82,7 +82,7 @@ func TestExpiredIntermediate(t *testing.T) {
 	// A leaf from after its intermediate's time was never valid.
 	late := middle.Issue(t, redistest.Leaf{NotBefore: time.Now().Add(-time.Minute)})
 	h = start(t, redistest.Options{}, late, root)
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised, "expired")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised, "expired")
 }
 
 // Whoever took the port while Redis was down is not sent the password.
@@ -111,8 +111,8 @@ func TestImpostorHearsNothing(t *testing.T) {
 				Address: i.addr, Name: "localhost", Password: says("secret"), Timeout: time.Second,
 				Warn: func(msg string) { warnings = append(warnings, msg) },
 			})
-			trust := reload.Trust{Roots: root.Pool(), Known: ours.Leaf().Equal}
-			if err := r.Reload(t.Context(), trust); err == nil {
+			trust := reload.Trust{Roots: root.Roots(), Known: ours.Leaf().Equal}
+			if err := reloaded(r, t.Context(), trust); err == nil {
 				t.Error("no error")
 			}
 			if _, err := r.Settings(t.Context(), trust); err == nil {
@@ -130,7 +130,7 @@ func TestImpostorHearsNothing(t *testing.T) {
 	// would notice.
 	i := listen(t, ours)
 	r := reload.New(reload.Server{Address: i.addr, Name: "localhost", Password: says("secret"), Timeout: 100 * time.Millisecond})
-	_ = r.Reload(t.Context(), reload.Trust{Roots: root.Pool()}) // nobody answers
+	_ = reloaded(r, t.Context(), reload.Trust{Roots: root.Roots()}) // nobody answers
 	if words := i.words(); !strings.Contains(words, "secret") {
 		t.Errorf("the recognised peer heard %q", words)
 	}
@@ -140,7 +140,7 @@ func TestSkipVerify(t *testing.T) {
 	stranger := redistest.NewRoot(t).Issue(t, redistest.Leaf{Names: []string{"stranger"}})
 	h := start(t, redistest.Options{Password: "secret", Socket: true}, stranger, nil)
 	pair := h.renew(t, redistest.Leaf{})
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised)
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised)
 	h.server.InsecureSkipVerify = true
 	for n := 1; n <= 2; n++ {
 		h.works(t, pair)
@@ -150,7 +150,7 @@ func TestSkipVerify(t *testing.T) {
 	}
 	// It is no excuse for the proof.
 	stranger.Overwrite(t, h.redis.Files)
-	if err := reload.New(h.server).Reload(t.Context(), h.trust); err != nil {
+	if err := reloaded(reload.New(h.server), t.Context(), h.trust); err != nil {
 		t.Fatal(err)
 	}
 	fails(t, reload.New(h.server).Prove(t.Context(), h.trust, stranger.Leaf()), reload.ErrRefused, "no client would accept")
@@ -159,5 +159,5 @@ func TestSkipVerify(t *testing.T) {
 	h.works(t, h.renew(t, redistest.Leaf{}))
 
 	h.server.Control, h.server.Address = "", "192.0.2.1:6379"
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised, "insecure_skip_verify is for loopback")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised, "insecure_skip_verify is for loopback")
 }

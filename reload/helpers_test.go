@@ -1,6 +1,7 @@
 package reload_test
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"redis-cert-agent/agent/secret"
 	"redis-cert-agent/reload"
 	"redis-cert-agent/reload/redistest"
 )
@@ -41,7 +43,7 @@ func start(t *testing.T, o redistest.Options, pair *redistest.Pair, ca *redistes
 		pair = ca.Issue(t, redistest.Leaf{})
 	}
 	o.Files = pair.Write(t, t.TempDir())
-	h := &host{redis: redistest.Start(t, o), ca: ca, trust: reload.Trust{Roots: ca.Pool()}}
+	h := &host{redis: redistest.Start(t, o), ca: ca, trust: reload.Trust{Roots: ca.Roots()}}
 	h.server = reload.Server{Address: h.redis.Addr, Name: "localhost", Timeout: 3 * time.Second, Warn: h.warn}
 	if o.Password != "" {
 		h.server.Password = says(o.Password)
@@ -55,8 +57,8 @@ func (h *host) warn(msg string) {
 	h.warnings = append(h.warnings, msg)
 }
 
-func says(password string) func() (string, error) {
-	return func() (string, error) { return password, nil }
+func says(password string) secret.Secret {
+	return secret.Func(func() ([]byte, error) { return []byte(password), nil })
 }
 
 // renew puts a fresh pair on disk, for the server to load.
@@ -72,7 +74,7 @@ func (h *host) works(t *testing.T, pair *redistest.Pair) {
 	t.Helper()
 	pid := h.redis.PID()
 	r := reload.New(h.server)
-	if err := r.Reload(t.Context(), h.trust); err != nil {
+	if err := reloaded(r, t.Context(), h.trust); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Prove(t.Context(), h.trust, pair.Leaf()); err != nil {
@@ -146,4 +148,11 @@ func (i *impostor) words() string {
 	i.listener.Close()
 	<-i.done
 	return i.heard.String()
+}
+
+// reloaded makes r reload and lets go of the connection.
+func reloaded(r *reload.Redis, ctx context.Context, trust reload.Trust) error {
+	done, err := r.Reload(ctx, trust, reload.Load{})
+	done.Close()
+	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"redis-cert-agent/agent/cert"
 )
 
 // recognise decides whether the peer at remote, which shows chain, is one that
@@ -18,9 +20,12 @@ import (
 // recognised by one of these:
 //
 //   - the leaf is one that this agent put on disk or adopted, whoever issued
-//     it: also the hand-made certificate of the agent's first start;
+//     it. The self-made certificate that the agent finds at its first start is
+//     one of these;
 //   - the chain verified at a time that has passed, with the server's name:
-//     everything holds but the clock.
+//     everything holds but the clock, and the leaf has not been expired for longer
+//     than two of its lifetimes. A server does not hold an older one, but whoever
+//     got hold of its key does.
 func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) (relaxed string, err error) {
 	shown := fmt.Sprintf("%s shows %s", remote, describe(chain[0]))
 	if r.server.InsecureSkipVerify { // connect has checked that remote is loopback
@@ -32,16 +37,19 @@ func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) (
 	}
 	local := onThisHost(remote)
 	if local && t.Known != nil && t.Known(chain[0]) {
-		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host as one that this agent put on disk or adopted", shown, cause), nil
+		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host as one that this agent put on disk or adopted",
+			shown, cause), nil
 	}
 	if local && r.everVerified(t, chain) {
-		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host since it chains to the trusted roots and was valid once", shown, cause), nil
+		return fmt.Sprintf("%s, which does not verify (%v): recognised on this host since it chains to the trusted roots and was valid once",
+			shown, cause), nil
 	}
-	return "", newFault(ErrUnrecognised, cause, "%s, which is not recognised, so nothing was sent to it: %v; %s", shown, cause, remedy(cause, local))
+	return "", newFault(ErrUnrecognised, cause, "%s, which is not recognised, so nothing was sent to it: %v", shown, cause).
+		withHint("%s", unrecognisedHint(cause, local))
 }
 
-// remedy says what a person can do about a peer that was not recognised.
-func remedy(cause error, local bool) string {
+// unrecognisedHint says what a person can do about a peer that was not recognised.
+func unrecognisedHint(cause error, local bool) string {
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	switch {
@@ -53,49 +61,41 @@ func remedy(cause error, local bool) string {
 	return "add the root that issued it to roots.file (and any intermediate to tls-cert-file), or set control: unix:/path"
 }
 
-// verify holds chain against the roots and the names that this server goes by,
-// as a client would at the time now.
-func (r *Redis) verify(t Trust, chain []*x509.Certificate, now time.Time) error {
-	names := t.Names
+// names returns the names that this server goes by.
+func (r *Redis) names(t Trust) []string {
 	if r.server.Name != "" {
-		names = []string{r.server.Name}
+		return []string{r.server.Name}
 	}
+	return t.Names
+}
+
+// verify holds chain against the roots and the names that this server goes by, at the
+// time now and by the rules of crypto/x509: a password is sent only to whom they accept.
+func (r *Redis) verify(t Trust, chain []*x509.Certificate, now time.Time) error {
+	names := r.names(t)
 	if len(names) == 0 {
 		return errors.New("no name is configured to verify it by")
 	}
-	intermediates := x509.NewCertPool()
-	for _, c := range chain[1:] {
-		intermediates.AddCert(c)
-	}
-	_, err := chain[0].Verify(x509.VerifyOptions{
-		Roots:         t.roots(),
-		Intermediates: intermediates,
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := chain[0].VerifyHostname(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cert.Judge(r.question(t, chain, names, now)).Go
 }
 
-// everVerified says whether chain verified at some time that has passed. The
-// time in which a whole chain is valid, if there is any, begins with the
-// NotBefore of one of its certificates and ends with the NotAfter of one, so
-// that these are all that need be tried. (The root is not among them: it would
-// have to begin and to end within the leaf's own time to matter.)
+// question asks whether a client that trusts t's roots accepts chain.
+func (r *Redis) question(t Trust, chain []*x509.Certificate, names []string, now time.Time) cert.Question {
+	roots := append([]*x509.Certificate{}, t.Roots...) // none, where there are none: never the system's
+	return cert.Question{Leaf: chain[0], Sent: chain[1:], Names: names, Uses: []cert.Use{cert.AsServer}, Time: now, Roots: roots}
+}
+
+// everVerified says whether chain verified at some time that has passed. (The
+// root is not part of it: it would have to begin and to end within the leaf's
+// own time to matter.)
 func (r *Redis) everVerified(t Trust, chain []*x509.Certificate) bool {
-	now := t.now()
-	for _, c := range chain {
-		for _, then := range []time.Time{c.NotBefore, c.NotAfter} {
-			if then.Before(now) && r.verify(t, chain, then) == nil {
-				return true
-			}
+	now, leaf := t.now(), chain[0]
+	if now.Sub(leaf.NotAfter) > 2*leaf.NotAfter.Sub(leaf.NotBefore) {
+		return false
+	}
+	for _, then := range cert.Turns(chain) {
+		if then.Before(now) && r.verify(t, chain, then) == nil {
+			return true
 		}
 	}
 	return false
@@ -103,7 +103,7 @@ func (r *Redis) everVerified(t Trust, chain []*x509.Certificate) bool {
 
 // describe names a certificate so that it can be found on disk and at the CA.
 func describe(c *x509.Certificate) string {
-	return fmt.Sprintf("serial %x (subject %q, issuer %q, not after %s)", c.SerialNumber,
+	return fmt.Sprintf("serial %s (subject %q, issuer %q, not after %s)", cert.Serial(c),
 		c.Subject.String(), c.Issuer.String(), c.NotAfter.UTC().Format(time.RFC3339))
 }
 

@@ -17,8 +17,8 @@ func TestRelaxedOnThisHostOnly(t *testing.T) {
 	old := root.Issue(t, redistest.Leaf{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
 	fresh := root.Issue(t, redistest.Leaf{})
 	here, there := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 6379}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 6379}
-	known := Trust{Roots: redistest.NewRoot(t).Pool(), Known: old.Leaf().Equal}
-	chained := Trust{Roots: root.Pool()}
+	known := Trust{Roots: redistest.NewRoot(t).Roots(), Known: old.Leaf().Equal}
+	chained := Trust{Roots: root.Roots()}
 	for _, c := range []struct {
 		name   string
 		trust  Trust
@@ -65,10 +65,28 @@ func TestTheClockIsTheCallers(t *testing.T) {
 	pair := root.Issue(t, redistest.Leaf{NotBefore: now.Add(-2 * time.Hour), NotAfter: now.Add(-time.Hour)})
 	here := &net.TCPAddr{IP: net.IPv6loopback}
 	for offset, want := range map[time.Duration]bool{-3 * time.Hour: false, -90 * time.Minute: true, 0: true} {
-		trust := Trust{Roots: root.Pool(), Now: func() time.Time { return now.Add(offset) }}
+		trust := Trust{Roots: root.Roots(), Now: func() time.Time { return now.Add(offset) }}
 		_, err := New(Server{Name: "localhost"}).recognise(trust, pair.Chain, here)
 		if (err == nil) != want {
 			t.Errorf("at %v: %v", offset, err)
+		}
+	}
+}
+
+// A certificate that expired many rotations ago recommends nobody, unless it is known.
+func TestExpiredLongAgo(t *testing.T) {
+	root := redistest.NewRoot(t)
+	here := &net.TCPAddr{IP: net.IPv6loopback}
+	for ago, want := range map[time.Duration]bool{119 * time.Minute: true, 121 * time.Minute: false, 5 * time.Hour: false} {
+		end := time.Now().Add(-ago)
+		old := root.Issue(t, redistest.Leaf{NotBefore: end.Add(-time.Hour), NotAfter: end})
+		trust := Trust{Roots: root.Roots()}
+		if _, err := New(Server{Name: "localhost"}).recognise(trust, old.Chain, here); (err == nil) != want {
+			t.Errorf("expired for %v: %v", ago, err)
+		}
+		trust.Known = old.Leaf().Equal
+		if _, err := New(Server{Name: "localhost"}).recognise(trust, old.Chain, here); err != nil {
+			t.Errorf("expired for %v and known: %v", ago, err)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"redis-cert-agent/agent/secret"
 	"redis-cert-agent/reload"
 	"redis-cert-agent/reload/redistest"
 )
@@ -30,22 +31,22 @@ func TestPasswords(t *testing.T) {
 		{open, "", "needless-secret", []string{"without any password", "remove password_file"}},
 	} {
 		c.at.server.User, c.at.server.Password = c.user, says(c.password)
-		err := reload.New(c.at.server).Reload(t.Context(), c.at.trust)
+		err := reloaded(reload.New(c.at.server), t.Context(), c.at.trust)
 		fails(t, err, reload.ErrDenied, append(c.want, "redis says", c.at.redis.Addr)...)
 		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("the error holds the password: %v", err)
 		}
 	}
 	unreadable := errors.New("the file is gone")
-	h.server.Password = func() (string, error) { return "", unreadable }
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), unreadable, "redis password")
+	h.server.Password = secret.Func(func() ([]byte, error) { return nil, unreadable })
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), unreadable, "redis password")
 }
 
 // Redis quotes the arguments of a command that it does not know.
 func TestRenamedAuthDoesNotLeakThePassword(t *testing.T) {
 	h := start(t, redistest.Options{Conf: []string{"rename-command AUTH login"}}, nil, nil)
 	h.server.Password = says("secret")
-	err := reload.New(h.server).Reload(t.Context(), h.trust)
+	err := reloaded(reload.New(h.server), t.Context(), h.trust)
 	fails(t, err, reload.ErrDenied, "unknown command 'AUTH'")
 	if strings.Contains(err.Error(), "secret") {
 		t.Errorf("the error holds the password: %v", err)
@@ -57,20 +58,20 @@ func TestPortsMixedUp(t *testing.T) {
 	h.server.Timeout = 300 * time.Millisecond
 	mixed := h.server
 	mixed.Address = h.redis.PlainAddr
-	fails(t, reload.New(mixed).Reload(t.Context(), h.trust), reload.ErrUnreachable, h.redis.PlainAddr+" is a plaintext port")
+	fails(t, reloaded(reload.New(mixed), t.Context(), h.trust), reload.ErrUnreachable, h.redis.PlainAddr+" is a plaintext port")
 	_, err := reload.New(mixed).Served(t.Context(), h.trust)
 	fails(t, err, reload.ErrUnreachable, h.redis.PlainAddr+" is a plaintext port")
 
 	reverse := h.server
 	reverse.Control = "plain:" + h.redis.Addr
-	fails(t, reload.New(reverse).Reload(t.Context(), h.trust), reload.ErrUnreachable, h.redis.Addr, "a tls-port?")
+	fails(t, reloaded(reload.New(reverse), t.Context(), h.trust), reload.ErrUnreachable, h.redis.Addr, "a tls-port?")
 	reverse.Password = says("secret")
-	fails(t, reload.New(reverse).Reload(t.Context(), h.trust), reload.ErrUnreachable, h.redis.Addr, "a tls-port?")
+	fails(t, reloaded(reload.New(reverse), t.Context(), h.trust), reload.ErrUnreachable, h.redis.Addr, "a tls-port?")
 }
 
 func TestNobodyAnswers(t *testing.T) {
 	gone := reload.Server{Address: redistest.FreeAddr(t), Name: "localhost"}
-	fails(t, reload.New(gone).Reload(t.Context(), reload.Trust{}), reload.ErrUnreachable, "connection refused", "tls-port")
+	fails(t, reloaded(reload.New(gone), t.Context(), reload.Trust{}), reload.ErrUnreachable, "connection refused", "tls-port")
 
 	// It takes the connection and says nothing, also not to a PING.
 	mute := reload.Server{Address: listen(t, nil).addr, Name: "localhost", Timeout: 100 * time.Millisecond}
@@ -81,7 +82,7 @@ func TestNobodyAnswers(t *testing.T) {
 		return "", true
 	}})
 	stuck := reload.Server{Control: "unix:" + slow.Socket, Timeout: 100 * time.Millisecond}
-	fails(t, reload.New(stuck).Reload(t.Context(), reload.Trust{}), reload.ErrUnreachable, "no answer within 100ms")
+	fails(t, reloaded(reload.New(stuck), t.Context(), reload.Trust{}), reload.ErrUnreachable, "no answer within 100ms")
 }
 
 // What these servers say is written down from real ones.
@@ -106,14 +107,14 @@ func TestAnswers(t *testing.T) {
 	} {
 		proxy := redistest.StartProxy(t, redistest.ProxyOptions{Unix: true, Handle: func([]string) (string, bool) { return c.reply + "\r\n", true }})
 		r := reload.New(reload.Server{Control: "unix:" + proxy.Socket})
-		fails(t, r.Reload(t.Context(), reload.Trust{}), c.kind, c.want)
+		fails(t, reloaded(r, t.Context(), reload.Trust{}), c.kind, c.want)
 	}
 }
 
 func TestServerWithoutTLS(t *testing.T) {
 	s := redistest.Start(t, redistest.Options{NoTLS: true, Socket: true})
 	r := reload.New(reload.Server{Control: "unix:" + s.Socket})
-	fails(t, r.Reload(t.Context(), reload.Trust{}), reload.ErrRefused, "serves no TLS", "tls-port")
+	fails(t, reloaded(r, t.Context(), reload.Trust{}), reload.ErrRefused, "serves no TLS", "tls-port")
 }
 
 func TestMaxClients(t *testing.T) {
@@ -121,9 +122,9 @@ func TestMaxClients(t *testing.T) {
 	if err := h.admin(t).ConfigSet(t.Context(), "maxclients", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnreachable, "maxclients")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnreachable, "maxclients")
 	h.server.Control = "unix:" + h.redis.Socket
-	err := reload.New(h.server).Reload(t.Context(), h.trust)
+	err := reloaded(reload.New(h.server), t.Context(), h.trust)
 	if !errors.Is(err, reload.ErrBusy) && !errors.Is(err, reload.ErrUnreachable) { // the reply can be lost to EPIPE
 		t.Errorf("error %v", err)
 	}
@@ -138,7 +139,7 @@ func TestBusyScript(t *testing.T) {
 	admin, ctx := h.admin(t), t.Context()
 	ended := make(chan error, 1)
 	go func() { ended <- admin.Eval(ctx, "while true do end", nil).Err() }()
-	err := waitFor(t, func(r *reload.Redis) error { return r.Reload(ctx, h.trust) }, reload.New(h.server), reload.ErrBusy)
+	err := waitFor(t, func(r *reload.Redis) error { return reloaded(r, ctx, h.trust) }, reload.New(h.server), reload.ErrBusy)
 	fails(t, err, reload.ErrBusy, "SCRIPT KILL")
 	if err := admin.Do(ctx, "SCRIPT", "KILL").Err(); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestReloadAndProve(t *testing.T) {
 	}
 	pair := h.renew(t, redistest.Leaf{})
 	fails(t, r.Prove(t.Context(), h.trust, pair.Leaf()), reload.ErrRefused,
-		fmt.Sprintf("shows serial %x", old.Chain[0].SerialNumber), fmt.Sprintf("%x", pair.Leaf().SerialNumber))
+		fmt.Sprintf("shows serial %x", old.Chain[0].SerialNumber.Bytes()), fmt.Sprintf("%x", pair.Leaf().SerialNumber.Bytes()))
 	h.works(t, pair)
 	if len(h.warnings) != 0 {
 		t.Errorf("warned of a server that verifies: %q", h.warnings)
@@ -37,9 +37,9 @@ func TestNamesComeFromTrust(t *testing.T) {
 	h.trust.Names = []string{"localhost", "127.0.0.1"}
 	h.works(t, h.renew(t, redistest.Leaf{}))
 	h.trust.Names = []string{"localhost", "other.internal"}
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised, "other.internal")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised, "other.internal")
 	h.trust.Names = nil
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrUnrecognised, "no name")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrUnrecognised, "no name")
 }
 
 func TestControlRoutes(t *testing.T) {
@@ -56,7 +56,7 @@ func TestControlRoutes(t *testing.T) {
 		"plain:127.0.0.1:999999": "invalid port",
 	} {
 		h.server.Control = control
-		if err := reload.New(h.server).Reload(t.Context(), h.trust); err == nil || !strings.Contains(err.Error(), want) {
+		if err := reloaded(reload.New(h.server), t.Context(), h.trust); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("control %q: error %v, want %q", control, err, want)
 		}
 	}
@@ -86,7 +86,7 @@ func TestLessThanMinimalUserReloads(t *testing.T) {
 func TestRenamedConfig(t *testing.T) {
 	h := start(t, redistest.Options{Conf: []string{"rename-command CONFIG s3cret-config"}}, nil, nil)
 	pair := h.renew(t, redistest.Leaf{})
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), reload.ErrDenied, "unknown command 'CONFIG'", "config_command")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), reload.ErrDenied, "unknown command 'CONFIG'", "config_command")
 	h.server.ConfigCommand = "s3cret-config"
 	h.works(t, pair)
 }
@@ -97,7 +97,7 @@ func TestLyingOKIsNoProof(t *testing.T) {
 	h.server.Control = "unix:" + proxy.Socket
 	pair := h.renew(t, redistest.Leaf{})
 	r := reload.New(h.server)
-	if err := r.Reload(t.Context(), h.trust); err != nil {
+	if err := reloaded(r, t.Context(), h.trust); err != nil {
 		t.Fatal(err)
 	}
 	fails(t, r.Prove(t.Context(), h.trust, pair.Leaf()), reload.ErrRefused, "did not take the new files")
@@ -129,7 +129,7 @@ func TestKeyOfAnotherKind(t *testing.T) {
 	rsa := h.ca.Issue(t, redistest.Leaf{Key: "rsa"})
 	rsa.Overwrite(t, redistest.Files{Cert: h.redis.Files.Cert})
 	r := reload.New(h.server)
-	if err := r.Reload(t.Context(), h.trust); err != nil {
+	if err := reloaded(r, t.Context(), h.trust); err != nil {
 		t.Fatal(err)
 	}
 	fails(t, r.Prove(t.Context(), h.trust, rsa.Leaf()), reload.ErrRefused, "handshake failure", "do not belong together")
@@ -156,7 +156,7 @@ func TestBadFilesKeepTheOldPair(t *testing.T) {
 		if err := breakIt(); err != nil {
 			t.Fatal(err)
 		}
-		err := r.Reload(t.Context(), h.trust)
+		err := reloaded(r, t.Context(), h.trust)
 		fails(t, err, reload.ErrRefused, "redis says", "Unable to update TLS configuration", "redis log")
 		if err := r.Prove(t.Context(), h.trust, pair.Leaf()); err != nil {
 			t.Errorf("%s: the old pair is not served any more: %v", name, err)
@@ -170,7 +170,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	pair := h.renew(t, redistest.Leaf{})
 	once := func() {
 		t.Helper()
-		if err := errors.Join(r.Reload(t.Context(), h.trust), r.Prove(t.Context(), h.trust, pair.Leaf())); err != nil {
+		if err := errors.Join(reloaded(r, t.Context(), h.trust), r.Prove(t.Context(), h.trust, pair.Leaf())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -206,7 +206,7 @@ func TestCancel(t *testing.T) {
 			t.Errorf("held for %v", held)
 		}
 	}()
-	if err := r.Reload(ctx, reload.Trust{}); !errors.Is(err, context.Canceled) {
+	if err := reloaded(r, ctx, reload.Trust{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
 }

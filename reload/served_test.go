@@ -36,9 +36,9 @@ func TestProveIsWhatAClientSees(t *testing.T) {
 	root := redistest.NewRoot(t)
 	middle := root.Intermediate(t, time.Time{}, time.Time{})
 	for want, pair := range map[string]*redistest.Pair{
-		"expired":                 root.Issue(t, expired),
-		"valid for web.internal ": root.Issue(t, redistest.Leaf{Names: []string{"web.internal\r\nlevel=INFO msg=fine"}}),
-		"unknown authority":       redistest.NewRoot(t).Issue(t, redistest.Leaf{}),
+		"expired": root.Issue(t, expired),
+		"not for localhost, only for web.internal ": root.Issue(t, redistest.Leaf{Names: []string{"web.internal\r\nlevel=INFO msg=fine"}}),
+		"does not chain to the trusted roots":       redistest.NewRoot(t).Issue(t, redistest.Leaf{}),
 	} {
 		h := start(t, redistest.Options{}, pair, root)
 		fails(t, reload.New(h.server).Prove(t.Context(), h.trust, pair.Leaf()), reload.ErrRefused, "no client would accept", want)
@@ -48,7 +48,7 @@ func TestProveIsWhatAClientSees(t *testing.T) {
 	whole := middle.Issue(t, redistest.Leaf{})
 	bare := &redistest.Pair{Chain: whole.Chain[:1], Key: whole.Key, Root: root.Cert}
 	h := start(t, redistest.Options{}, bare, root)
-	fails(t, reload.New(h.server).Prove(t.Context(), h.trust, bare.Leaf()), reload.ErrRefused, "unknown authority")
+	fails(t, reload.New(h.server).Prove(t.Context(), h.trust, bare.Leaf()), reload.ErrRefused, "does not chain to the trusted roots")
 	whole.Overwrite(t, h.redis.Files)
 	h.trust.Known = bare.Leaf().Equal
 	h.works(t, whole)
@@ -76,7 +76,7 @@ func TestConfiguredClientCertificate(t *testing.T) {
 
 	unreadable := errors.New("the key is gone")
 	h.server.Client = func() (*tls.Certificate, error) { return nil, unreadable }
-	fails(t, reload.New(h.server).Reload(t.Context(), h.trust), unreadable, "client certificate")
+	fails(t, reloaded(reload.New(h.server), t.Context(), h.trust), unreadable, "client certificate")
 	if _, err := reload.New(h.server).Served(t.Context(), h.trust); err != nil {
 		t.Errorf("nothing has to be presented to see what is served: %v", err)
 	}

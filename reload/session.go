@@ -16,45 +16,67 @@ import (
 type session struct {
 	r      *Redis
 	to     route
-	hello  greeting // of a TLS route
+	hello  handshake // of a TLS route
 	conn   *redis.Conn
-	login  []any // the AUTH that is to be sent yet; nil: none
+	login  []any // the AUTH that has not been sent yet; nil: none
 	spoken bool  // the peer has answered once
+	close  func()
 }
 
-// with opens a session, does its work, and leaves nothing behind. AUTH goes with
-// the first question.
-func (r *Redis) with(ctx context.Context, t Trust, work func(*session) error) error {
+// open begins a session, which must be closed. AUTH goes with the first question.
+func (r *Redis) open(ctx context.Context, t Trust) (*session, error) {
 	to, err := r.server.control()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := &session{r: r, to: to}
 	link, err := s.link(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer link.Close()
 	// go-redis heeds the deadline of a context, and not its end.
-	defer context.AfterFunc(ctx, func() { link.Close() })()
-	client := redis.NewClient(r.options(link))
-	defer client.Close()
+	stop := context.AfterFunc(ctx, func() { link.Close() })
+	client := redis.NewClient(r.options(newReplies(link)))
 	client.AddHook(noHello{})
 	s.conn = client.EphemeralConn()
-	defer s.conn.Close()
+	s.close = func() {
+		s.conn.Close()
+		client.Close()
+		stop()
+		link.Close()
+	}
 	if s.login, err = r.login(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// with opens a session, does its work, and leaves nothing behind.
+func (r *Redis) with(ctx context.Context, t Trust, work func(*session) error) error {
+	s, err := r.open(ctx, t)
+	if err != nil {
 		return err
 	}
+	defer s.close()
 	return work(s)
 }
 
 // link is the connection under the session, to a peer that was recognised.
 func (s *session) link(ctx context.Context, t Trust) (net.Conn, error) {
 	if !s.to.tls {
-		return s.r.connect(ctx, s.to)
+		conn, err := s.r.connect(ctx, s.to)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkPeer(s.to, conn); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return conn, nil
 	}
 	var relaxed string
-	g, err := s.r.greet(ctx, s.to, t, func(chain []*x509.Certificate, remote net.Addr) (err error) {
+	g, err := s.r.handshake(ctx, s.to, t, func(chain []*x509.Certificate, remote net.Addr) (err error) {
 		relaxed, err = s.r.recognise(t, chain, remote)
 		return err
 	})
@@ -102,9 +124,9 @@ func (r *Redis) options(link net.Conn) *redis.Options {
 	}
 }
 
-// noHello keeps HELLO to ourselves, which go-redis sends first on every
-// connection. A minimal ACL user of Redis 6.0 is denied it, each denial is an
-// entry in the server's ACL LOG, and RESP2 needs no introduction.
+// noHello does not send the HELLO with which go-redis begins every connection. A
+// minimal ACL user of Redis 6.0 is denied it, each denial is an entry in the server's
+// ACL LOG, and RESP2 works without it.
 type noHello struct{}
 
 func (noHello) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -125,9 +147,9 @@ func (noHello) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 // login returns the AUTH to send; nil when there is nothing to say.
 func (r *Redis) login() ([]any, error) {
 	var password string
-	if r.server.Password != nil {
+	if r.server.Password.Set() {
 		var err error
-		if password, err = r.server.Password(); err != nil {
+		if password, err = r.server.Password.Text(); err != nil {
 			return nil, fmt.Errorf("redis password: %w", err)
 		}
 	}
@@ -140,9 +162,10 @@ func (r *Redis) login() ([]any, error) {
 	return nil, nil
 }
 
-// A question is one command. The deed names it in errors, without its secrets.
+// A question is one command. Its name stands for it in errors, without the secrets
+// among its arguments.
 type question struct {
-	deed    string
+	name    string
 	command []any
 }
 
@@ -165,7 +188,7 @@ func (s *session) ask(ctx context.Context, questions ...question) ([]answer, err
 	said, _ := batch.Exec(ctx) // each answer has its own error
 	answers := make([]answer, len(questions))
 	for i, q := range questions {
-		answers[i].reply, answers[i].err = s.judge(ctx, q.deed, said[i].(*redis.Cmd))
+		answers[i].reply, answers[i].err = s.interpret(ctx, q.name, said[i].(*redis.Cmd))
 	}
 	if s.login != nil {
 		if err := answers[0].err; err != nil {
@@ -214,7 +237,8 @@ func (s *session) value(a answer, parameter string) (string, error) {
 			return value, nil
 		}
 	}
-	return "", newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value: is config_command %q really CONFIG?", parameter, s.r.server.ConfigCommand)
+	return "", newFault(ErrRefused, nil, "config get %s: the answer is not a parameter and its value", parameter).
+		withHint("is config_command %q really CONFIG?", s.r.server.ConfigCommand)
 }
 
 func (s *session) configSet(ctx context.Context, parameter, value string) error {
@@ -225,8 +249,8 @@ func (s *session) configSet(ctx context.Context, parameter, value string) error 
 	return answers[0].err
 }
 
-// judge returns the answer to a command, or what its error means.
-func (s *session) judge(ctx context.Context, deed string, command *redis.Cmd) (any, error) {
+// interpret returns the answer to a command, or what its error means.
+func (s *session) interpret(ctx context.Context, name string, command *redis.Cmd) (any, error) {
 	reply, err := command.Result()
 	first := !s.spoken
 	var words redis.Error
@@ -237,9 +261,9 @@ func (s *session) judge(ctx context.Context, deed string, command *redis.Cmd) (a
 	case err == nil, errors.Is(err, redis.Nil):
 		return reply, nil
 	case words != nil:
-		return nil, s.r.answerFault(deed, words.Error())
+		return nil, s.r.answerFault(name, words.Error())
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	return nil, s.linkFault(deed, first, err)
+	return nil, s.linkFault(name, first, err)
 }

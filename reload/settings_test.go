@@ -2,6 +2,7 @@ package reload_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -37,14 +38,14 @@ func TestSettingsOfRelativePaths(t *testing.T) {
 		Files: redistest.Files{Cert: "redis.crt", Key: files.Key, CA: "./ca.crt"},
 		Conf:  []string{"dir " + dir},
 	})
-	r, trust := reload.New(reload.Server{Address: s.Addr, Name: "localhost"}), reload.Trust{Roots: ca.Pool()}
+	r, trust := reload.New(reload.Server{Address: s.Addr, Name: "localhost"}), reload.Trust{Roots: ca.Roots()}
 	got, err := r.Settings(t.Context(), trust)
 	if err != nil || got.Cert != files.Cert || got.CA != files.CA || got.Key != files.Key {
 		t.Errorf("settings %+v, %v; want the files of %+v", got, err, files)
 	}
 	pair := ca.Issue(t, redistest.Leaf{})
 	pair.Overwrite(t, files)
-	if err := r.Reload(t.Context(), trust); err != nil {
+	if err := reloaded(r, t.Context(), trust); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Prove(t.Context(), trust, pair.Leaf()); err != nil {
@@ -90,5 +91,28 @@ func TestClientAuth(t *testing.T) {
 		if err != nil || got.ClientAuth != c.want {
 			t.Errorf("%+v: client auth %v, %v", c, got.ClientAuth, err)
 		}
+	}
+}
+
+// What this version of redis does not know is empty; what a later one says is read, each
+// by a question of its own.
+func TestSettingsOfPeers(t *testing.T) {
+	h := start(t, redistest.Options{Socket: true, AuthClients: "yes"}, nil, nil)
+	h.server.Control = "unix:" + h.redis.Socket
+	found, err := reload.New(h.server).Settings(t.Context(), h.trust)
+	if err != nil || found.PeerName != "" || found.ClientUser != "" || found.CADir != "" {
+		t.Errorf("%+v, %v", found, err)
+	}
+	later := redistest.StartProxy(t, redistest.ProxyOptions{Upstream: "unix:" + h.redis.Socket, Unix: true, Handle: func(command []string) (string, bool) {
+		if len(command) != 3 || command[1] != "GET" {
+			return "", false
+		}
+		value, ok := map[string]string{"tls-expected-peer-name": "peer.internal", "tls-auth-clients-user": "cn", "tls-ca-cert-dir": "cas", "dir": "/data"}[command[2]]
+		return fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(command[2]), command[2], len(value), value), ok
+	}})
+	h.server.Control = "unix:" + later.Socket
+	found, err = reload.New(h.server).Settings(t.Context(), h.trust)
+	if err != nil || found.PeerName != "peer.internal" || found.ClientUser != "CN" || found.CADir != "/data/cas" {
+		t.Errorf("%+v, %v", found, err)
 	}
 }

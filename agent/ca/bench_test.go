@@ -19,6 +19,7 @@ import (
 	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/ca/step"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/secret"
 	"redis-cert-agent/cmd/redis-cert-ca/authority"
 )
 
@@ -32,23 +33,27 @@ type issuer interface {
 // the time, the requests to the authority, and
 // the connections. The account with an ACME CA is there already.
 func BenchmarkIssue(b *testing.B) {
-	names := acmetest.NewNameserver(b, "internal", acmetest.FreshHost(b))
 	host := acmetest.FreshHost(b)
+	names := acmetest.NewNameserver(b, "internal", host)
 	names.Add(b, name+". 1 IN A "+host)
 	httpPort, tlsPort := acmetest.FreePort(b, host), acmetest.FreePort(b, host)
 	running, password := startStepCA(b, authority.RunOptions{ACMEHTTPPort: httpPort, ACMETLSPort: tlsPort, ACMEResolver: names.Addr})
 	jwk := step.New(step.Options{URL: running.URL, Fingerprint: running.Fingerprint, Provisioner: running.ProvisionerName,
-		Password: func() ([]byte, error) { return password, nil }})
+		Password: secret.Func(func() ([]byte, error) { return password, nil })})
 	b.Run("step-ca/JWK/sign", func(b *testing.B) { measure(b, jwk, running.URL, true) })
 	b.Run("step-ca/JWK/rekey", func(b *testing.B) { measure(b, jwk, running.URL, false) })
 
+	// dns-01 waits for the name servers of the zone, which are at port 53.
+	if err := names.ListenToo(b, host+":53"); err != nil {
+		b.Skip(err)
+	}
 	client := func(directory string, roots []*x509.Certificate, how acme.Challenge) issuer {
 		return acme.New(acme.Options{URL: directory, Roots: roots, TermsAccepted: true, Challenge: how,
 			AccountKeyFile: filepath.Join(b.TempDir(), "account.key")})
 	}
 	at := func(port int) string { return host + ":" + strconv.Itoa(port) }
-	update := acme.DNS01Update{Server: names.Addr, NameServers: []string{names.Addr}, KeyName: acmetest.TSIGName,
-		Secret: func() ([]byte, error) { return []byte(acmetest.TSIGSecret), nil }}
+	update := acme.DNS01Update{Server: names.Addr, Zone: "internal", KeyName: acmetest.TSIGName,
+		Secret: secret.Func(func() ([]byte, error) { return []byte(acmetest.TSIGSecret), nil })}
 	for _, way := range []struct {
 		name string
 		how  acme.Challenge

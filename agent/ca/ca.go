@@ -1,5 +1,5 @@
-// Package ca says what a certificate authority is asked for and what it gives.
-// The packages below it each speak to one kind of authority.
+// Package ca describes what a certificate authority is asked for, what it gives,
+// and why it did not. The packages below it each speak to one kind of authority.
 package ca
 
 import (
@@ -10,25 +10,44 @@ import (
 	"redis-cert-agent/agent/cert"
 )
 
-// A Request is a wish for a certificate.
+// A Request describes the certificate that an authority is asked for.
 type Request struct {
 	Current  *cert.Pair   // the pair to renew; nil when there is none
 	Names    []string     // DNS names and IP addresses that the certificate must carry
 	KeyType  cert.KeyType // the type of a new key
 	ReuseKey bool         // keep the key of Current when it is of KeyType
-	Fresh    bool         // Current is not to be renewed but replaced: its names or its key type will not do
+	Fresh    bool         // replace Current instead of renewing it, because its names or its key type no longer fit
 	Now      time.Time    // decides whether Current has expired
 
-	// Roots are what this authority named as its roots before. They carry its
-	// client over a rotation of the root that it was configured with.
+	// Roots are those that this authority named before. With them its client
+	// survives a rotation of the root that it was configured with.
 	Roots []*x509.Certificate
 }
 
-// Issued is what a certificate authority gave, unchecked: the gate comes later.
+// NewKey returns the key for the certificate, and a certificate request in DER
+// that it signed. The key is new, unless that of Current is to be kept.
+func (r Request) NewKey() (crypto.Signer, []byte, error) {
+	var key crypto.Signer
+	if r.ReuseKey && r.Current != nil && cert.KeyTypeOf(r.Current.Key.Public()) == r.KeyType {
+		key = r.Current.Key
+	} else {
+		made, err := cert.GenerateKey(r.KeyType)
+		if err != nil {
+			return nil, nil, err
+		}
+		key = made
+	}
+	csr, err := cert.Request(key, r.Names)
+	return key, csr, err
+}
+
+// Issued is the answer of an authority. Nobody has checked yet whether it is the
+// certificate that was asked for.
 type Issued struct {
 	Chain  []*x509.Certificate // leaf first
-	Key    crypto.Signer       // the private key that was asked for; New checks that it is the leaf's
-	Roots  []*x509.Certificate // what the authority says that clients should trust; may be empty
-	Issuer string              // who issued it, for people: "step-ca https://ca.internal:9000 (provisioner redis)"
-	Method string              // how: sign, rekey, renew, renew-token
+	Key    crypto.Signer       // the private key of the request
+	Roots  []*x509.Certificate // the roots that the authority wants clients to trust; may be empty
+	Issuer string              // the authority for people: "step-ca https://ca.internal:9000 (provisioner redis)"
+	Method string              // how it was issued: sign, rekey, renew, renew-token or acme
+	Ahead  time.Duration       // by how much this host's clock is ahead of the authority's, by the Date of its answer
 }

@@ -20,13 +20,16 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+
+	"redis-cert-agent/agent/option"
 )
 
 var (
 	// ErrMismatch says that a private key does not belong to a certificate.
 	ErrMismatch = errors.New("the private key does not belong to the certificate")
 	// ErrEncryptedKey says that a private key is protected by a passphrase.
-	ErrEncryptedKey = errors.New("the private key is encrypted; redis-cert-agent keeps keys unencrypted and protects them by file mode: decrypt it with `openssl pkey -in KEY -out KEY.plain`")
+	ErrEncryptedKey = errors.New("the private key is encrypted; redis-cert-agent keeps keys unencrypted " +
+		"and protects them by file mode: decrypt it with `openssl pkey -in KEY -out KEY.plain`")
 )
 
 // A Pair is a certificate chain and the private key of its first certificate.
@@ -42,6 +45,9 @@ func New(chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate) (
 	if len(chain) == 0 {
 		return nil, errors.New("no certificate")
 	}
+	if why := Unread(chain[0]); why != nil && chain[0].PublicKey == nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeignCertificate, why)
+	}
 	pub, ok := chain[0].PublicKey.(interface{ Equal(crypto.PublicKey) bool })
 	if !ok {
 		return nil, fmt.Errorf("certificate %s: unsupported public key %T", chain[0].Subject, chain[0].PublicKey)
@@ -56,7 +62,7 @@ func New(chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate) (
 // leaf first, the unencrypted key, and the CA certificates, which may be nil.
 // Errors say which of the three is at fault.
 func Parse(certPEM, keyPEM, caPEM []byte) (*Pair, error) {
-	chain, err := ParseCertificates(certPEM)
+	chain, err := ParseChain(certPEM)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
@@ -121,11 +127,29 @@ func FingerprintOf(c *x509.Certificate) Fingerprint { return sha256.Sum256(c.Raw
 // String returns the fingerprint as 64 lower-case hex digits.
 func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 
-// Pool returns a pool of certs.
+// Serial returns the serial number of a certificate in hex, as in
+// "7e22b7814f5a9b0c": an even number of lower-case digits, as openssl counts them.
+func Serial(c *x509.Certificate) string {
+	if c == nil || c.SerialNumber == nil {
+		return "none"
+	}
+	digits, sign := c.SerialNumber.Text(16), ""
+	if digits[0] == '-' { // no CA may give one, and some have
+		digits, sign = digits[1:], "-"
+	}
+	if len(digits)%2 == 1 {
+		digits = "0" + digits
+	}
+	return sign + digits
+}
+
+// Pool returns a pool of those of certs that crypto/x509 has parsed.
 func Pool(certs []*x509.Certificate) *x509.CertPool {
 	p := x509.NewCertPool()
 	for _, c := range certs {
-		p.AddCert(c)
+		if Unread(c) == nil {
+			p.AddCert(c)
+		}
 	}
 	return p
 }
@@ -143,4 +167,20 @@ func Merge(lists ...[]*x509.Certificate) []*x509.Certificate {
 		}
 	}
 	return all
+}
+
+// ReadCertificates reads the certificates in a PEM file; none when path is empty.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := option.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	all, err := ParseCertificates(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return all, nil
 }

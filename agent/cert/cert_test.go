@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,9 +44,20 @@ func newAuthority(t testing.TB) authority {
 	return a
 }
 
+// newKey returns a key: those of which each takes seconds to make from testdata.
 func newKey(t testing.TB, kind KeyType) crypto.Signer {
 	t.Helper()
-	key, err := GenerateKey(kind)
+	generate := GenerateKey
+	if kind == RSA3072 || kind == RSA4096 {
+		generate = func(KeyType) (crypto.Signer, error) {
+			text, err := os.ReadFile(filepath.Join("testdata", string(kind)+".key"))
+			if err != nil {
+				return nil, err
+			}
+			return ParseKey(text)
+		}
+	}
+	key, err := generate(kind)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,15 +156,15 @@ func TestParseFaults(t *testing.T) {
 		crt, key, roots []byte
 		want            string
 	}{
-		{"no certificate", nil, key, nil, "certificate: no CERTIFICATE block"},
-		{"certificate cut in the second", crt[:len(crt)-40], key, nil, "certificate: the PEM text is truncated"},
-		{"certificate cut in the first", crt[:100], key, nil, "certificate: the PEM text is truncated"},
-		{"no key", crt, nil, nil, "private key: no PRIVATE KEY block"},
-		{"key cut", crt, key[:80], nil, "private key: the PEM text is truncated"},
-		{"the key is a certificate", crt, crt, nil, "private key: no PRIVATE KEY block"},
+		{"no certificate", nil, key, nil, "certificate: it is empty"},
+		{"certificate cut", crt[:len(crt)-40], key, nil, "certificate: block 2, the CERTIFICATE at line 12, is damaged, and redis does not load the file: its end is missing"},
+		{"certificate cut in the first", crt[:100], key, nil, "certificate: block 1, the CERTIFICATE at line 1, is damaged"},
+		{"no key", crt, nil, nil, "private key: it is empty"},
+		{"key cut", crt, key[:80], nil, "private key: block 1, the PRIVATE KEY at line 1, is damaged"},
+		{"the key is a certificate", crt, crt, nil, "private key: it holds a CERTIFICATE and no private key"},
 		{"encrypted key", crt, encrypted, nil, "the private key is encrypted"},
 		{"encrypted key, old form", crt, legacy, nil, "the private key is encrypted"},
-		{"CA cut", crt, key, caText[:100], "CA certificates: the PEM text is truncated"},
+		{"CA cut", crt, key, caText[:100], "CA certificates: block 1, the CERTIFICATE at line 1, is damaged"},
 		{"CA is no PEM", crt, key, []byte("garbage"), "CA certificates: no CERTIFICATE block"},
 	}
 	for _, tt := range tests {
@@ -195,7 +207,7 @@ func TestOpenSSLKeys(t *testing.T) {
 func TestNeed(t *testing.T) {
 	a := newAuthority(t)
 	other := newAuthority(t)
-	need := Need{Names: []string{"redis.internal", "10.0.0.5"}, KeyType: P256, Client: true, Roots: Pool([]*x509.Certificate{a.root})}
+	need := Need{Names: []string{"redis.internal", "10.0.0.5"}, KeyType: P256, Client: true, Roots: []*x509.Certificate{a.root}}
 	noon := begin.Add(12 * time.Hour)
 	good := a.pair(t, P256, nil)
 	bare := *good
@@ -209,8 +221,8 @@ func TestNeed(t *testing.T) {
 	}{
 		{"good", good, nil, noon, nil},
 		{"case of a name", good, func(n *Need) { n.Names = []string{"Redis.Internal"} }, noon, nil},
-		{"wildcard stands for a name", a.pair(t, P256, func(c *x509.Certificate) { c.DNSNames = []string{"*.internal"} }),
-			func(n *Need) { n.Names = []string{"redis.internal", "*.internal"} }, noon, nil},
+		{"wildcard stands for a name", a.pair(t, P256, func(c *x509.Certificate) { c.DNSNames = []string{"*.site.internal"} }),
+			func(n *Need) { n.Names = []string{"redis.site.internal", "*.site.internal"} }, noon, nil},
 		{"no usage extension", a.pair(t, P256, func(c *x509.Certificate) { c.ExtKeyUsage = nil }), nil, noon, nil},
 		{"missing name and address", a.pair(t, P256, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = []string{"x.internal"}, nil }), nil, noon,
 			[]string{"not for redis.internal, only for x.internal", "not for 10.0.0.5"}},
@@ -224,7 +236,7 @@ func TestNeed(t *testing.T) {
 		{"not yet valid", good, nil, begin.Add(-time.Second), []string{"it is not valid before 2026-11-01T00:00:00Z"}},
 		{"intermediate expired", a.pair(t, P256, func(c *x509.Certificate) { c.NotAfter = begin.AddDate(5, 0, 0) }), nil, begin.AddDate(2, 0, 0),
 			[]string{`its issuer "intermediate" expired`}},
-		{"leaf without its chain", &bare, nil, noon, []string{"does not chain to the trusted roots", "1 certificates given"}},
+		{"leaf without its chain", &bare, nil, noon, []string{"does not chain to the trusted roots", "given (1)"}},
 		{"another CA", other.pair(t, P256, nil), nil, noon, []string{"does not chain to the trusted roots"}},
 	}
 	for _, tt := range tests {
@@ -296,6 +308,25 @@ func FuzzParse(f *testing.F) {
 		if _, err := New(p.Chain, p.Key, p.CA); err != nil {
 			t.Errorf("parsed, and yet: %v", err)
 		}
-		_ = Need{Names: []string{"a"}, Client: true, Roots: Pool(p.CA)}.Check(p, begin)
+		_ = Need{Names: []string{"a"}, Client: true, Roots: p.CA}.Check(p, begin)
 	})
+}
+
+// Serial writes what `openssl x509 -serial` writes, in lower case.
+func TestSerial(t *testing.T) {
+	for want, n := range map[string]int64{"00": 0, "07": 7, "7e22": 0x7e22, "0123ab": 0x123ab, "-01": -1} {
+		if got := Serial(&x509.Certificate{SerialNumber: big.NewInt(n)}); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+	if got := Serial(new(x509.Certificate)); got != "none" {
+		t.Errorf("without a number: %q", got)
+	}
+}
+
+func TestOpenSSLRefuses(t *testing.T) {
+	names := []string{"*.internal", "redis.internal", "*.site.internal", "10.0.0.5", "*.local", "localhost"}
+	if got := OpenSSLRefuses(names); !slices.Equal(got, []string{"*.internal", "*.local"}) {
+		t.Errorf("%q", got)
+	}
 }

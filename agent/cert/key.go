@@ -11,6 +11,8 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +29,9 @@ const (
 	Ed25519 KeyType = "ed25519"
 )
 
+// KeyTypes lists the key types, the default first.
+var KeyTypes = []KeyType{P256, P384, RSA2048, RSA3072, RSA4096, Ed25519}
+
 // GenerateKey returns a new private key.
 func GenerateKey(t KeyType) (crypto.Signer, error) {
 	switch t {
@@ -34,12 +39,12 @@ func GenerateKey(t KeyType) (crypto.Signer, error) {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case P384:
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
-	case RSA2048:
-		return rsa.GenerateKey(rand.Reader, 2048)
-	case RSA3072:
-		return rsa.GenerateKey(rand.Reader, 3072)
-	case RSA4096:
-		return rsa.GenerateKey(rand.Reader, 4096)
+	case RSA2048, RSA3072, RSA4096:
+		bits, err := strconv.Atoi(strings.TrimPrefix(string(t), "rsa-"))
+		if err != nil {
+			return nil, err
+		}
+		return rsa.GenerateKey(rand.Reader, bits)
 	case Ed25519:
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
@@ -59,6 +64,28 @@ func KeyTypeOf(pub crypto.PublicKey) KeyType {
 		return Ed25519
 	}
 	return KeyType(fmt.Sprintf("%T", pub))
+}
+
+// NextKeyType returns the type for a key that follows the one of pub: the same, or, where
+// no configuration can ask for that, the nearest of its algorithm that is not smaller.
+func NextKeyType(pub crypto.PublicKey) KeyType {
+	if t := KeyTypeOf(pub); slices.Contains(KeyTypes, t) {
+		return t
+	}
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		if k.Params().BitSize > 256 {
+			return P384
+		}
+	case *rsa.PublicKey:
+		for _, t := range []KeyType{RSA2048, RSA3072} {
+			if bits, _ := strconv.Atoi(strings.TrimPrefix(string(t), "rsa-")); k.N.BitLen() <= bits {
+				return t
+			}
+		}
+		return RSA4096
+	}
+	return P256
 }
 
 // Request returns a certificate signing request (PKCS #10, RFC 2986) in DER

@@ -3,74 +3,61 @@ package cert
 import (
 	"bytes"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
+
+	"redis-cert-agent/agent/plain"
 )
 
 // A Need is what a server asks of a certificate before it may reach disk.
 type Need struct {
-	Names   []string       // DNS names and IP addresses, all of which the leaf must carry
-	KeyType KeyType        // the key's type; empty means any
-	Client  bool           // the pair is presented as a client certificate as well
-	Roots   *x509.CertPool // what clients trust; nil means that the chain is not checked
+	Names    []string            // DNS names and IP addresses, all of which the leaf must carry
+	KeyType  KeyType             // the key's type; empty means any
+	Client   bool                // the pair is presented as a client certificate as well
+	NoServer bool                // it is no server's: it is presented as a client certificate alone
+	Roots    []*x509.Certificate // what clients trust; nil: whatever the chain leads to
+	Lenient  bool                // one kind of clients that accepts it is enough
 }
 
 // Check returns nil when p satisfies n at the time now. The error names every
 // fault, so that one look is enough.
 func (n Need) Check(p *Pair, now time.Time) error {
-	var faults []error
-	for _, name := range n.Names {
-		if !Carries(p.Leaf(), name) {
-			faults = append(faults, fmt.Errorf("it is not for %s, only for %s", name, strings.Join(NamesOf(p.Leaf()), ", ")))
-		}
+	v := n.Judge(p, now)
+	refusal := v.Refusal(Go | OpenSSL)
+	if n.Lenient {
+		refusal = v.Nobody()
+	}
+	var kind, names error
+	if n.NoServer { // no client compares the names, but who reads the certificate goes by them
+		names = n.names(p.Leaf())
 	}
 	if n.KeyType != "" && KeyTypeOf(p.Leaf().PublicKey) != n.KeyType {
-		faults = append(faults, fmt.Errorf("its key is %s, not %s", KeyTypeOf(p.Leaf().PublicKey), n.KeyType))
+		kind = fmt.Errorf("its key is %s, not %s", KeyTypeOf(p.Leaf().PublicKey), n.KeyType)
 	}
-	if !hasUsage(p.Leaf(), x509.ExtKeyUsageServerAuth) {
-		faults = append(faults, errors.New("its extended key usage lacks serverAuth: clients will refuse it"))
-	}
-	if n.Client && !hasUsage(p.Leaf(), x509.ExtKeyUsageClientAuth) {
-		faults = append(faults, errors.New("its extended key usage lacks clientAuth, and redis presents it as a client (replication, cluster bus or tls-auth-clients): let the CA add clientAuth, or give redis a tls-client-cert-file"))
-	}
-	if err := ValidAt(p.Chain, now); err != nil {
-		faults = append(faults, err)
-	} else if err := n.chains(p, now); err != nil {
-		faults = append(faults, err)
-	}
-	return oneLine(faults)
+	return plain.Join(refusal, names, kind)
 }
 
-// oneLine joins errors as one line: logs and status lines have one.
-func oneLine(errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return errors.New(strings.Join(texts, "; "))
-}
-
-// chains verifies the chain as a client does that has only the roots.
-func (n Need) chains(p *Pair, now time.Time) error {
-	if n.Roots == nil {
-		return nil
-	}
-	_, err := p.Leaf().Verify(x509.VerifyOptions{
-		Roots:         n.Roots,
-		Intermediates: Pool(p.Chain[1:]),
-		CurrentTime:   now,
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return fmt.Errorf("it does not chain to the trusted roots: %w (%d certificates given)", err, len(p.Chain))
+// names returns which of the names c does not carry.
+func (n Need) names(c *x509.Certificate) error {
+	for _, name := range n.Names {
+		if !Carries(c, name) {
+			return fmt.Errorf("it does not carry the name %s", name)
+		}
 	}
 	return nil
+}
+
+// Judge says who would accept p.
+func (n Need) Judge(p *Pair, now time.Time) Verdict {
+	q := Question{Leaf: p.Leaf(), Sent: p.Chain[1:], Names: n.Names, Uses: []Use{AsServer}, Time: now, Roots: n.Roots}
+	if n.Client {
+		q.Uses = append(q.Uses, AsClient)
+	}
+	if n.NoServer {
+		q.Uses = []Use{AsClient}
+	}
+	return Judge(q)
 }
 
 // ValidAt returns an error that names the first certificate of the chain that
@@ -89,26 +76,6 @@ func ValidAt(chain []*x509.Certificate, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-// NamesOf returns the subject alternative names of c: DNS names, then IP
-// addresses.
-func NamesOf(c *x509.Certificate) []string {
-	names := slices.Clone(c.DNSNames)
-	for _, ip := range c.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return names
-}
-
-// Carries reports whether a client that asks for name accepts c. A wildcard in
-// c stands for a name; a wildcard asked for must be there itself, which x509's
-// VerifyHostname cannot tell.
-func Carries(c *x509.Certificate, name string) bool {
-	if slices.ContainsFunc(c.DNSNames, func(have string) bool { return strings.EqualFold(have, name) }) {
-		return true
-	}
-	return !strings.HasPrefix(name, "*") && c.VerifyHostname(name) == nil
 }
 
 // hasUsage follows RFC 5280, section 4.2.1.12: a certificate without the

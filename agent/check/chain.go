@@ -84,9 +84,9 @@ func unrelated(leaf *x509.Certificate, others []*x509.Certificate) []string {
 	return names
 }
 
-// vouched judges whether the chain leads to a root that is trusted. Without a
+// trusted judges whether the chain leads to a root that is trusted. Without a
 // CA that somebody named, an unknown one is only a warning: it may be one's own.
-func (j *judge) vouched() {
+func (j *judge) trusted() {
 	if j.path.whole {
 		return
 	}
@@ -178,7 +178,11 @@ func (j *judge) usage() {
 func (j *judge) names() {
 	var missing []string
 	for _, n := range j.w.Names {
-		if !cert.Carries(j.leaf, n) {
+		switch {
+		case cert.VerifyName(j.leaf, n) == nil:
+		case cert.Misplaced(j.leaf, n):
+			j.blame(j.leaf, Critical, CodeName, fmt.Sprintf("it has %s as a DNS name, and clients look for an IP address", clean(n)), "have the CA write it as an IP address")
+		default:
 			missing = append(missing, clean(n))
 		}
 	}

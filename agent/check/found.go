@@ -30,13 +30,13 @@ const (
 	ClientRole Role = "client"
 )
 
-// A Want is what is asked of a target's certificates.
+// A Want is what a target's certificates must satisfy.
 type Want struct {
 	Warn, Crit cert.Margin
 	Trust      Trust
 	Names      []string // DNS names and IP addresses, all of which the leaf must carry
 	Role       Role
-	AnyCA      bool // whom it is shown to decides who must have issued it
+	AnyCA      bool // any issuer will do: the servers that it is presented to decide
 	Renews     bool // an agent renews it: remedies name its commands
 	Loads      bool // an agent makes redis load it
 }
@@ -65,9 +65,12 @@ type Found struct {
 	Kind   Kind
 	Chain  []*x509.Certificate // as it was served, or as it stands in the file; may be nil
 	Err    error               // why there is nothing, or nothing more, to find
+	Unread []string            // of a File or CA: which of its certificates this program cannot judge, and why
 
-	Visit  reload.Visit        // of a Server
-	OnDisk []*x509.Certificate // of a Server: what its file holds; nil: not known
+	Probe    reload.Probe        // of a Server
+	OnDisk   []*x509.Certificate // of a Server: what its file holds; nil: not known
+	Differs  []string            // of a Server, as in Target
+	Sentinel bool                // of a Server, as in Target
 
 	Key *Key // of a File; nil: nobody named one
 }

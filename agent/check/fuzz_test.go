@@ -71,7 +71,7 @@ func FuzzInspect(f *testing.F) {
 			found = Found{Target: "redis.internal:6379", Kind: Server}
 			found.Chain, found.Err = x509.ParseCertificates(data)
 			if found.Err == nil && len(found.Chain) > 0 {
-				found.Visit = reload.Visit{AsksClient: true, Presented: found.Chain[0], Refusal: string(data[:min(40, len(data))]), Accepted: unix%2 == 0}
+				found.Probe = reload.Probe{AsksClient: true, Presented: found.Chain[0], Refusal: string(data[:min(40, len(data))]), Accepted: unix%2 == 0}
 			} else if found.Err == nil {
 				return // a handshake without a certificate is none
 			}

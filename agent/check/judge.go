@@ -4,13 +4,14 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"redis-cert-agent/agent/cert"
 )
 
-// longest is how many certificates of a chain are looked at: enough for any that
-// somebody means, and few enough for one that somebody made to keep us busy.
+// longest is how many certificates of a chain are looked at: enough for any real
+// chain, and few enough that one made by an attacker costs little.
 const longest = 32
 
 // Judge says what is wrong with what was found, at the time now. It looks at
@@ -36,6 +37,9 @@ func Judge(f Found, w Want, now time.Time) Result {
 	}
 	if f.Key != nil {
 		j.key(f.Key)
+	}
+	for _, text := range f.Unread {
+		j.say(Warning, CodeUnjudged, text, "have it issued again, if it is yours; where nobody needs it, take it out of the file")
 	}
 	j.finish()
 	return j.res
@@ -82,7 +86,8 @@ func (j *judge) worsen(code string) {
 
 // finish orders the findings, the worst first, and those alike as they came.
 func (j *judge) finish() {
-	slices.SortStableFunc(j.res.Findings, func(a, b Finding) int { return b.State.badness() - a.State.badness() })
+	found := j.res.Findings
+	sort.SliceStable(found, func(i, j int) bool { return found[i].State.badness() > found[j].State.badness() })
 	for _, f := range j.res.Findings {
 		j.res.State = worse(j.res.State, f.State)
 	}
@@ -104,10 +109,14 @@ func (j *judge) chain() {
 		j.times(c)
 		j.strength(c)
 	}
-	j.issuerFirst()
-	j.vouched()
-	j.usage()
-	j.names()
+	v := j.verdict(others)
+	if j.judged(v) {
+		j.issuerFirst()
+		j.trusted()
+		j.usage()
+		j.names()
+	}
+	j.clients(v)
 	j.drift()
 }
 
@@ -159,7 +168,7 @@ func (j *judge) list(c *x509.Certificate, role, source string) {
 	j.res.Certificates = append(j.res.Certificates, Certificate{
 		Role: role, Source: source,
 		commonName: clean(c.Subject.CommonName),
-		Subject:    clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: fmt.Sprintf("%x", c.SerialNumber), Names: names,
+		Subject:    clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: cert.Serial(c), Names: names,
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SecondsLeft: c.NotAfter.Unix() - j.now.Unix(),
 		WarnAt: start(j.w.Warn, c), CritAt: start(j.w.Crit, c),
 		Key: keyType(c), Signature: c.SignatureAlgorithm.String(), SHA256: cert.FingerprintOf(c).String(),

@@ -18,7 +18,7 @@ const service = "REDIS CERT"
 // thresholds below which they are a warning and critical.
 func (r Report) WriteNagios(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s - %s", service, r.State, plain(r.headline()))
+	fmt.Fprintf(&b, "%s %s - %s", service, r.State, field(r.headline()))
 	if data := r.perfdata(); data != "" {
 		b.WriteString(" | " + data)
 	}
@@ -28,9 +28,9 @@ func (r Report) WriteNagios(w io.Writer) error {
 			if f.State == OK {
 				continue
 			}
-			fmt.Fprintf(&b, "%s: %s: %s", f.State, plain(t.Target), plain(f.Text))
+			fmt.Fprintf(&b, "%s: %s: %s", f.State, field(t.Target), field(f.Text))
 			if f.Remedy != "" {
-				b.WriteString("; " + plain(f.Remedy))
+				b.WriteString("; " + field(f.Remedy))
 			}
 			b.WriteByte('\n')
 		}
@@ -42,9 +42,9 @@ func (r Report) WriteNagios(w io.Writer) error {
 // WriteNagiosFault writes that nothing could be checked, and why.
 func WriteNagiosFault(w io.Writer, err error) error {
 	first, rest, _ := strings.Cut(err.Error(), "\n")
-	text := fmt.Sprintf("%s %s - %s\n", service, Unknown, plain(first))
+	text := fmt.Sprintf("%s %s - %s\n", service, Unknown, field(first))
 	for line := range strings.Lines(rest) {
-		text += plain(strings.TrimSpace(line)) + "\n"
+		text += field(strings.TrimSpace(line)) + "\n"
 	}
 	_, werr := io.WriteString(w, text)
 	return werr
@@ -85,11 +85,11 @@ func (r Report) perfdata() string {
 	return strings.Join(all, " ")
 }
 
-// plain keeps text off the sign that begins performance data.
-func plain(s string) string { return strings.ReplaceAll(clean(s), "|", "/") }
+// field keeps text off the sign that begins performance data.
+func field(s string) string { return strings.ReplaceAll(clean(s), "|", "/") }
 
 // label makes text fit for a label: "can contain any characters except the
 // equals sign or single quote (')".
 func label(s string) string {
-	return strings.NewReplacer("'", "_", "=", "_").Replace(plain(s))
+	return strings.NewReplacer("'", "_", "=", "_").Replace(field(s))
 }

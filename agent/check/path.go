@@ -16,14 +16,14 @@ type path struct {
 
 	whole   bool  // the last one is trusted, and everything holds but, maybe, the clock
 	misused bool  // everything holds but what it is for
-	broken  error // why it breaks off, when more is known than that nobody vouches for the last one
+	broken  error // why it ends early, when more is known than that its last issuer is missing
 }
 
-// follow looks for the path from leaf. Where a client would find none, it looks
-// for what is wrong: the clock, what it is for, or who vouches for it. The first
-// try is all that a healthy chain costs.
+// follow looks for the path from leaf. Where a client would find none, it finds
+// out why: the clock, the usage, or a missing issuer. A healthy chain costs only
+// the first try.
 func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time.Time) path {
-	v := verifier{leaf: leaf, between: cert.Pool(others), roots: w.Trust.Pool}
+	v := verifier{leaf: leaf, sent: others, roots: w.Trust.Pool}
 	usage := x509.ExtKeyUsageAny
 	switch w.Role {
 	case ServerRole:
@@ -34,7 +34,7 @@ func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time
 	if certs, _ := v.at(now, usage); certs != nil {
 		return path{certs: certs, whole: true}
 	}
-	times := append([]time.Time{now}, edges(leaf, others)...)
+	times := append([]time.Time{now}, cert.Turns(append([]*x509.Certificate{leaf}, others...))...)
 	if certs := v.ever(times, usage); certs != nil {
 		return path{certs: certs, whole: true}
 	}
@@ -42,7 +42,7 @@ func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time
 		return path{certs: certs, whole: true, misused: true}
 	}
 	issuers := others
-	if !w.AnyCA { // else one of the same name, which did not sign it, is nothing to it
+	if !w.AnyCA { // with AnyCA a CA of the same name that did not sign it is no fault
 		issuers = slices.Concat(others, w.Trust.Named)
 	}
 	p := walk(leaf, issuers)
@@ -52,28 +52,16 @@ func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time
 	return p
 }
 
-// edges are the times at which what is valid changes. The time in which a whole
-// chain is valid, if there is any, lies between two of them.
-func edges(leaf *x509.Certificate, others []*x509.Certificate) []time.Time {
-	const most = 8 // of a chain that somebody made to be long
-	times := []time.Time{leaf.NotBefore, leaf.NotAfter}
-	for _, c := range others[:min(len(others), most)] {
-		times = append(times, c.NotBefore, c.NotAfter)
-	}
-	return times
-}
-
 type verifier struct {
-	leaf           *x509.Certificate
-	between, roots *x509.CertPool
+	leaf  *x509.Certificate
+	sent  []*x509.Certificate
+	roots *x509.CertPool
 }
 
 // at returns the path that lasts longest of those that a client would accept at
 // a time.
 func (v verifier) at(t time.Time, usage x509.ExtKeyUsage) ([]*x509.Certificate, error) {
-	paths, err := v.leaf.Verify(x509.VerifyOptions{
-		Roots: v.roots, Intermediates: v.between, CurrentTime: t, KeyUsages: []x509.ExtKeyUsage{usage},
-	})
+	paths, err := cert.Paths(v.leaf, v.sent, v.roots, t, usage)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +104,8 @@ func walk(leaf *x509.Certificate, others []*x509.Certificate) path {
 	return p
 }
 
-// issuerOf returns who signed c. The error says why one of that name did not.
+// issuerOf returns the certificate that signed c. The error says why one with
+// the issuer's name did not.
 func issuerOf(c *x509.Certificate, others []*x509.Certificate) (*x509.Certificate, error) {
 	var not error
 	for _, o := range others {
@@ -142,13 +131,13 @@ type signatureError struct {
 func (e signatureError) Error() string { return e.cause.Error() }
 func (e signatureError) Unwrap() error { return e.cause }
 
-// breach returns what is wrong with p beside that nobody vouches for its end:
-// a name constraint, a certificate in between that is no CA.
+// breach returns what is wrong with p besides a root that is not trusted: a name
+// constraint, or an issuer that is no CA.
 func (v verifier) breach(p path, times []time.Time, t Trust) error {
 	top := p.certs[len(p.certs)-1]
 	if slices.ContainsFunc(t.Named, top.Equal) {
 		_, err := v.at(times[0], x509.ExtKeyUsageAny)
-		return err // its end is trusted, and still
+		return err // the root is trusted, and the path fails all the same
 	}
 	v.roots = cert.Pool([]*x509.Certificate{top})
 	if v.ever(times, x509.ExtKeyUsageAny) != nil {
@@ -162,8 +151,8 @@ func (v verifier) breach(p path, times []time.Time, t Trust) error {
 	return err
 }
 
-// selfSigned says whether c vouches for itself, as a root does. The names alone
-// do not tell: a CA and its leaf may have been given the same.
+// selfSigned says whether c signed itself, as a root does. The names alone do not
+// show it, because a CA and its leaf may have been given the same.
 func selfSigned(c *x509.Certificate) bool {
 	if !cert.SelfIssued(c) {
 		return false

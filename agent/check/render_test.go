@@ -112,17 +112,6 @@ func TestReportState(t *testing.T) {
 	}
 }
 
-func TestSpan(t *testing.T) {
-	for seconds, want := range map[int64]string{
-		0: "0 s", 59: "59 s", 61: "1 min 1 s", 3600: "1 h", 16*3600 + 59: "16 h", 86400 + 3*3600: "1 d 3 h",
-		41 * 86400: "41 d", 400 * 86400: "1 y 35 d", 8000 * 365 * 86400: "8000 y", 1<<63 - 1: "292471208677 y",
-	} {
-		if got := span(seconds); got != want {
-			t.Errorf("%d: %s, want %s", seconds, got, want)
-		}
-	}
-}
-
 func TestStateText(t *testing.T) {
 	for s := OK; s <= Unknown; s++ {
 		var again State

@@ -78,12 +78,17 @@ const (
 	CodeRepeated    = "repeated"
 	CodeUnrelated   = "unrelated"
 	CodeUsage       = "usage"
+	CodeOpenSSL     = "openssl"  // clients with OpenSSL refuse it, and others take it
+	CodeStrict      = "strict"   // clients that verify strictly refuse it
+	CodeUnjudged    = "unjudged" // this program cannot tell
+	CodeCurve       = "curve"    // no client offers the curve of its key
 	CodeWeakKey     = "weak-key"
 	CodeWeakHash    = "weak-hash"
 	CodeKeyMismatch = "key-mismatch"
 	CodeKeyOpen     = "key-open"    // others may read it
 	CodeKeyClosed   = "key-closed"  // the group of Redis may not
 	CodeDrift       = "drift"       // served and on disk differ
+	CodeConfig      = "config"      // the configuration file and the running server differ
 	CodeClientAuth  = "client-auth" // what the server does about client certificates
 	CodeUnreachable = "unreachable"
 	CodeMissing     = "missing"    // no such file

@@ -1,17 +1,19 @@
 package check
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Parallel is how many targets are looked at together. Live ones keep the
-// processors busy long before that; it is the dead ones, which take their whole
-// timeout, that must not queue.
+// processors busy long before that. Dead ones take their whole timeout, and must
+// not queue.
 const Parallel = 128
 
 // Run looks at all targets and judges them at the time now. It calls done, unless
@@ -45,14 +47,9 @@ func Run(ctx context.Context, targets []Target, now time.Time, done func()) (Rep
 // NewReport orders the results, the worst first, and sums them up.
 func NewReport(results []Result, now time.Time) Report {
 	r := Report{Time: now.UTC().Truncate(time.Second), Targets: slices.Clone(results)}
-	slices.SortStableFunc(r.Targets, func(a, b Result) int {
-		if d := b.State.badness() - a.State.badness(); d != 0 {
-			return d
-		}
-		if d := compare(a.left(), b.left()); d != 0 {
-			return d
-		}
-		return strings.Compare(a.Target, b.Target)
+	sort.SliceStable(r.Targets, func(i, j int) bool {
+		a, b := r.Targets[i], r.Targets[j]
+		return cmp.Or(cmp.Compare(b.State.badness(), a.State.badness()), cmp.Compare(a.left(), b.left()), cmp.Compare(a.Target, b.Target)) < 0
 	})
 	for _, t := range r.Targets {
 		r.State = worse(r.State, t.State)
@@ -71,39 +68,15 @@ func NewReport(results []Result, now time.Time) Report {
 	return r
 }
 
-// first returns the certificate that ends first; nil when there is none. What
-// has nothing to do with the others does not count.
-func (r Result) first() *Certificate {
-	var first *Certificate
-	for i, c := range r.Certificates {
-		if c.Role != "unrelated" && (first == nil || c.SecondsLeft < first.SecondsLeft) {
-			first = &r.Certificates[i]
+// left is how many seconds the target has left until the first of its
+// certificates ends; the least number when none is known. Unrelated ones do not
+// count.
+func (r Result) left() int64 {
+	left, known := int64(math.MinInt64), false
+	for _, c := range r.Certificates {
+		if c.Role != "unrelated" && (!known || c.SecondsLeft < left) {
+			left, known = c.SecondsLeft, true
 		}
 	}
-	return first
-}
-
-// left is how many seconds the target has left; nil: not known.
-func (r Result) left() *int64 {
-	if c := r.first(); c != nil {
-		return &c.SecondsLeft
-	}
-	return nil
-}
-
-// compare puts what is not known first.
-func compare(a, b *int64) int {
-	switch {
-	case a == nil && b == nil:
-		return 0
-	case a == nil:
-		return -1
-	case b == nil:
-		return 1
-	case *a < *b:
-		return -1
-	case *a > *b:
-		return 1
-	}
-	return 0
+	return left
 }

@@ -60,9 +60,9 @@ func TestUnreachable(t *testing.T) {
 	target := Target{Kind: Server, Peer: reload.Server{Address: "nowhere.invalid:6379", Timeout: 5 * time.Second}}
 	other := errors.New("connection refused")
 	for want, err := range map[string]error{
-		"there is no host nowhere.invalid: check the name":   fmt.Errorf("visit: %w", &net.DNSError{Name: "nowhere.invalid", IsNotFound: true}),
-		"no answer within 5s: the host is down, a firewall":  fmt.Errorf("visit: %w", context.DeadlineExceeded),
-		"no answer within 5s: the host is down, a firewall ": fmt.Errorf("visit: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}),
+		"there is no host nowhere.invalid: check the name":   fmt.Errorf("probe: %w", &net.DNSError{Name: "nowhere.invalid", IsNotFound: true}),
+		"no answer within 5s: the host is down, a firewall":  fmt.Errorf("probe: %w", context.DeadlineExceeded),
+		"no answer within 5s: the host is down, a firewall ": fmt.Errorf("probe: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}),
 		"read: i/o timeout":  &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
 		"connection refused": other,
 	} {

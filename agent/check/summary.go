@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"redis-cert-agent/agent/plain"
 )
 
 // summary says in one line how many targets are well, and what ends next.
@@ -20,7 +22,7 @@ func (r Report) summary() string {
 		}
 	}
 	if next != nil {
-		text += fmt.Sprintf("; the next to end is %s of %s, in %s", next.what(), of, span(next.SecondsLeft))
+		text += fmt.Sprintf("; the next to end is %s of %s, in %s", next.what(), of, plain.Between(r.Time, next.NotAfter))
 	}
 	return text
 }
@@ -37,13 +39,6 @@ func (r Report) tally() string {
 		}
 	}
 	return fmt.Sprintf("%s: %s", plural(len(r.Targets), "target"), strings.Join(parts, ", "))
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // what names a certificate by its role, and a CA's by its name.
@@ -66,7 +61,7 @@ func (c Certificate) display() string {
 			return some(c.Names)
 		}
 	}
-	return cmp.Or(c.commonName, c.Subject, "serial "+short(c.Serial))
+	return cmp.Or(c.commonName, c.Subject, "serial "+plain.ShortSerial(c.Serial))
 }
 
 // everlasting is the end of certificates "which do not have a well-defined
@@ -74,12 +69,12 @@ func (c Certificate) display() string {
 var everlasting = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 
 // remaining is the first column: "5 d", "expired", "no end".
-func (c Certificate) remaining() string {
+func (c Certificate) remaining(now time.Time) string {
 	switch {
 	case c.SecondsLeft < 0:
 		return "expired"
 	case !c.NotAfter.Before(everlasting):
 		return "no end"
 	}
-	return span(c.SecondsLeft)
+	return plain.Between(now, c.NotAfter)
 }

@@ -6,27 +6,28 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"syscall"
 	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
 	"redis-cert-agent/reload"
 )
 
 // A Target is what to look at, and what is wanted of it.
 type Target struct {
-	Kind Kind
-	Path string        // of a File or a CA
-	Key  Keys          // of a File
-	Peer reload.Server // of a Server: Address, Name, Client and Timeout count, which is not zero
-	Pair *reload.Trust // of a Server: what is presented where Peer.Client is nil; nil: nothing
-	Disk string        // of a Server: the file that it should have loaded; empty: not known
-	Want Want
+	Kind     Kind
+	Path     string        // of a File or a CA
+	Key      Keys          // of a File
+	Peer     reload.Server // of a Server: Address, Name, Client and Timeout count, which is not zero
+	Pair     *reload.Trust // of a Server: what is presented where Peer.Client is nil; nil: nothing
+	Disk     string        // of a Server: the file that it should have loaded; empty: not known
+	Differs  []string      // of a Server: what it runs with and its configuration file says otherwise
+	Sentinel bool          // of a Server: it reads its files only when it starts
+	Want     Want
 }
 
 // Keys says where the key of a file is and who must be able to read it.
@@ -46,35 +47,35 @@ func (t Target) Name() string {
 // look finds out all that Judge needs.
 func (t Target) look(ctx context.Context) Found {
 	if t.Kind == Server {
-		return t.visit(ctx)
+		return t.probe(ctx)
 	}
 	return t.read()
 }
 
-// grace is what a visit may take beyond its timeout: for the question whether
-// a server that did not answer is a plaintext port.
+// grace is what a probe may take beyond its timeout, to find out whether a
+// server that did not answer a handshake is a plaintext port.
 const grace = time.Second
 
-func (t Target) visit(ctx context.Context) Found {
+func (t Target) probe(ctx context.Context) Found {
 	within, cancel := context.WithTimeout(ctx, t.Peer.Timeout+grace)
 	defer cancel()
 	var trust reload.Trust
 	if t.Pair != nil {
 		trust = *t.Pair
 	}
-	f := Found{Target: t.Name(), Kind: Server}
-	f.Visit, f.Err = reload.New(t.Peer).Visit(within, trust)
-	f.Chain = f.Visit.Chain
+	f := Found{Target: t.Name(), Kind: Server, Differs: t.Differs, Sentinel: t.Sentinel}
+	f.Probe, f.Err = reload.New(t.Peer).Probe(within, trust)
+	f.Chain = f.Probe.Chain
 	f.Err = t.explain(f.Err)
 	if t.Disk != "" {
 		if file, err := readFile(t.Disk); err == nil {
-			f.OnDisk, _ = cert.ParseCertificates(file.text) // what is wrong with it is for its own target to say
+			f.OnDisk, _ = cert.ParseChain(file.text) // the file is a target of its own, which says what is wrong with it
 		}
 	}
 	return f
 }
 
-// explain puts in words what is not of Redis' making.
+// explain says in plain words what failed before Redis was reached.
 func (t Target) explain(err error) error {
 	var unknown *net.DNSError
 	var timeout net.Error
@@ -108,13 +109,19 @@ func (t Target) read() Found {
 // named another.
 func (t Target) parse(file content) Found {
 	f := Found{Target: t.Path, Kind: t.Kind}
-	f.Chain, f.Err = cert.ParseCertificates(file.text)
+	if t.Kind == File {
+		f.Chain, f.Err = cert.ParseChain(file.text)
+	} else {
+		f.Chain, f.Err = cert.ParseCertificates(file.text)
+	}
+	f.Unread = cert.UnreadIn(file.text)
 	switch {
 	case t.Kind != File || t.Key.Path != "":
 	case bytes.Contains(file.text, []byte("PRIVATE KEY-----")):
 		f.Key = newKey(Keys{Path: t.Path, Group: t.Key.Group}, file)
 	case authorities(f.Chain):
 		f.Kind = CA
+		f.Chain, f.Err = cert.ParseCertificates(file.text)
 	}
 	return f
 }
@@ -123,6 +130,7 @@ func (t Target) parse(file content) Found {
 // certificate with names is for a server, also when, like what openssl req -x509
 // makes, it calls itself a CA.
 func authorities(certs []*x509.Certificate) bool {
+	certs = slices.DeleteFunc(slices.Clone(certs), func(c *x509.Certificate) bool { return cert.Unread(c) != nil })
 	return len(certs) > 0 && !slices.ContainsFunc(certs, func(c *x509.Certificate) bool {
 		return !c.IsCA || len(c.DNSNames)+len(c.IPAddresses) > 0
 	})
@@ -154,25 +162,24 @@ type content struct {
 	gid  int
 }
 
-// readFile reads a file of a size that PEM files have.
+// largest bounds a PEM file.
+const largest = 4 << 20
+
+// readFile reads a file that may be anything: a pipe is not waited for.
 func readFile(path string) (content, error) {
-	const largest = 4 << 20
-	f, err := os.Open(path)
-	if err != nil {
-		return content{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return content{}, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, largest+1))
-	if err == nil && len(text) > largest {
+	text, info, err := disk.ReadInTime(path, largest)
+	switch {
+	case errors.Is(err, disk.ErrTooLarge):
 		err = fmt.Errorf("it is larger than %d bytes: this is no PEM file", largest)
+	case errors.Is(err, disk.ErrNotRegular):
+		err = errors.New("it is not a regular file: name a PEM file")
+	}
+	if err != nil {
+		return content{}, err
 	}
 	c := content{text: text, mode: info.Mode(), gid: -1}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		c.gid = int(stat.Gid)
 	}
-	return c, err
+	return c, nil
 }

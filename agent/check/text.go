@@ -1,10 +1,12 @@
 package check
 
 import (
-	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"redis-cert-agent/agent/plain"
 )
 
 // Style says how text is written for people.
@@ -17,65 +19,67 @@ type Style struct {
 // time left first, under each target what is wrong with it and what to do, and
 // a summary.
 func (r Report) WriteText(w io.Writer, style Style) error {
-	p := page{Style: style}
-	p.row("LEFT", "ENDS (UTC)", "STATE", "TARGET", "CERTIFICATE", "NAME")
-	for _, t := range r.Targets {
-		if style.Faulty && t.State == OK {
-			continue
+	t := table{Page: plain.Page{Color: style.Color}}
+	t.row(OK, "LEFT", "ENDS (UTC)", "STATE", "TARGET", "CERTIFICATE", "NAME")
+	for _, target := range r.Targets {
+		if !style.Faulty || target.State != OK {
+			t.target(target, r.Time, style.Faulty)
 		}
-		p.target(t)
 	}
-	text := p.render()
-	if len(p.lines) == 1 {
-		text = "" // a head without a table
-	} else {
-		text += "\n"
+	if len(t.lines) > 1 { // more than the head
+		t.write()
+		t.Line("")
 	}
-	text += p.paint(r.State, r.State.String()) + "  " + r.Summary + "\n"
-	_, err := io.WriteString(w, text)
+	t.Line(t.Paint(r.State.String(), paints[r.State]) + "  " + r.Summary)
+	_, err := t.WriteTo(w)
 	return err
 }
 
-// page is a table, and text between its lines.
-type page struct {
-	Style
+// paints are the colours of the states.
+var paints = [...]plain.Paint{OK: plain.Green, Warning: plain.Yellow, Critical: plain.Red, Unknown: plain.Magenta}
+
+// A table is rows of six columns, with findings between them. It is written when
+// the width of every column is known.
+type table struct {
+	plain.Page
 	lines []line
 	width [5]int // of all columns but the last
 }
 
+// A line is a row, or a finding.
 type line struct {
-	cells   []string // of a row
-	state   State    // of its third cell
-	finding *Finding // otherwise
+	cells   []string
+	state   State // of the third cell
+	finding *Finding
 }
 
-func (p *page) row(cells ...string) { p.stated(OK, cells...) }
-
-func (p *page) stated(s State, cells ...string) {
-	for i := range p.width {
-		p.width[i] = max(p.width[i], utf8.RuneCountInString(cells[i]))
+func (t *table) row(s State, cells ...string) {
+	for i := range t.width {
+		t.width[i] = max(t.width[i], utf8.RuneCountInString(cells[i]))
 	}
-	p.lines = append(p.lines, line{cells: cells, state: s})
+	t.lines = append(t.lines, line{cells: cells, state: s})
 }
 
-func (p *page) target(t Result) {
-	name := t.Target
-	if len(t.Certificates) == 0 {
-		p.stated(t.State, "-", "-", word(t.State), name, "-", "-")
+// target adds the rows of one target and its findings. CA certificates that are
+// well are left out where only faults are asked for: there may be a hundred.
+func (t *table) target(r Result, now time.Time, faulty bool) {
+	name := r.Target
+	if len(r.Certificates) == 0 {
+		t.row(r.State, "-", "-", word(r.State), name, "-", "-")
 	}
-	for _, c := range t.Certificates {
-		if p.Faulty && t.Kind == CA && c.State == OK {
-			continue // there may be a hundred
+	for _, c := range r.Certificates {
+		if faulty && r.Kind == CA && c.State == OK {
+			continue
 		}
-		p.stated(c.State, c.remaining(), c.NotAfter.Format("2006-01-02 15:04"), word(c.State), name, c.Role, c.display())
-		name = "" // once is enough
+		t.row(c.State, c.remaining(now), c.NotAfter.Format("2006-01-02 15:04"), word(c.State), name, c.Role, c.display())
+		name = "" // only the first row of a target names it
 	}
-	for i := range t.Findings {
-		p.lines = append(p.lines, line{finding: &t.Findings[i]})
+	for i := range r.Findings {
+		t.lines = append(t.lines, line{finding: &r.Findings[i]})
 	}
 }
 
-// word is a state as it stands in the table, where only faults are loud.
+// word is a state as it stands in the table, where only faults are in capitals.
 func word(s State) string {
 	if s == OK {
 		return "ok"
@@ -83,55 +87,40 @@ func word(s State) string {
 	return s.String()
 }
 
-func (p *page) render() string {
-	var b strings.Builder
-	margin := p.width[0] + 2
-	for _, l := range p.lines {
+func (t *table) write() {
+	for _, l := range t.lines {
 		if l.finding != nil {
-			p.finding(&b, margin, *l.finding)
+			t.finding(*l.finding)
 			continue
 		}
-		var text strings.Builder
+		text := ""
 		for i, cell := range l.cells {
-			last := i == len(p.width)
 			space := ""
-			if !last {
-				space = strings.Repeat(" ", p.width[i]-utf8.RuneCountInString(cell))
+			if i < len(t.width) {
+				space = strings.Repeat(" ", t.width[i]-utf8.RuneCountInString(cell))
 			}
 			switch {
 			case i == 0: // a number, set to the right
-				text.WriteString(space + cell + "  ")
-			case last:
-				text.WriteString(cell)
+				cell = space + cell
+				space = ""
 			case i == 2 && cell != "STATE":
-				text.WriteString(p.paint(l.state, cell) + space + "  ")
-			default:
-				text.WriteString(cell + space + "  ")
+				cell = t.Paint(cell, paints[l.state])
 			}
+			text += cell + space + "  "
 		}
-		b.WriteString(strings.TrimRight(text.String(), " ") + "\n")
+		t.Line(strings.TrimRight(text, " "))
 	}
-	return b.String()
 }
 
 // finding writes what is wrong, and below it what to do.
-func (p *page) finding(b *strings.Builder, margin int, f Finding) {
+func (t *table) finding(f Finding) {
 	label := strings.ToLower(f.State.String())
 	if f.State == OK {
 		label = "note"
 	}
-	indent := strings.Repeat(" ", margin)
-	fmt.Fprintf(b, "%s%s: %s\n", indent, p.paint(f.State, label), f.Text)
+	indent := strings.Repeat(" ", t.width[0]+2)
+	t.Line(indent + t.Paint(label, paints[f.State]) + ": " + f.Text)
 	if f.Remedy != "" {
-		fmt.Fprintf(b, "%s%s%s\n", indent, strings.Repeat(" ", len(label)+2), f.Remedy)
+		t.Line(indent + strings.Repeat(" ", len(label)+2) + f.Remedy)
 	}
-}
-
-// paint gives a word the colour of a state: green, yellow, red, magenta.
-func (p *page) paint(s State, text string) string {
-	if !p.Color {
-		return text
-	}
-	code := [...]string{OK: "32", Warning: "33", Critical: "31", Unknown: "35"}[s]
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }

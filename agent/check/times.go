@@ -4,6 +4,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/plain"
 )
 
 // times judges when a certificate begins and ends. One that no client needs on
@@ -11,35 +14,34 @@ import (
 // shown, and trip over it.
 func (j *judge) times(c *x509.Certificate) {
 	needed := j.f.Kind == CA || slices.ContainsFunc(j.path.certs, c.Equal)
-	grade := func(s State) State {
-		if !needed {
-			return atMost(Warning, s)
-		}
-		return s
+	worst := Critical
+	if !needed {
+		worst = Warning
 	}
 	what := j.what(c)
 	switch {
+	case c.NotAfter.IsZero() && cert.Unread(c) != nil: // its times could not be made out
 	case c.NotAfter.Before(c.NotBefore):
-		j.blame(c, grade(Critical), CodeNeverValid,
-			fmt.Sprintf("%s is never valid: it ends at %s, before it begins at %s", what, stamp(c.NotAfter), stamp(c.NotBefore)),
+		j.blame(c, worst, CodeNeverValid,
+			fmt.Sprintf("%s is never valid: it ends at %s, before it begins at %s", what, plain.Stamp(c.NotAfter), plain.Stamp(c.NotBefore)),
 			"have it issued again; the clock of who issued it may be wrong")
 	case j.now.Before(c.NotBefore):
-		j.blame(c, grade(Critical), CodeNotYetValid,
-			fmt.Sprintf("%s is not valid yet: it begins in %s, at %s", what, until(j.now, c.NotBefore), stamp(c.NotBefore)),
+		j.blame(c, worst, CodeNotYetValid,
+			fmt.Sprintf("%s is not valid yet: it begins in %s, at %s", what, plain.Between(j.now, c.NotBefore), plain.Stamp(c.NotBefore)),
 			"check the clock of this host, and of who issued it")
 	case j.now.After(c.NotAfter):
-		j.blame(c, grade(Critical), CodeExpired,
-			fmt.Sprintf("%s expired %s ago, at %s%s", what, until(c.NotAfter, j.now), stamp(c.NotAfter), j.refused(needed)),
+		j.blame(c, worst, CodeExpired,
+			fmt.Sprintf("%s expired %s ago, at %s%s", what, plain.Between(c.NotAfter, j.now), plain.Stamp(c.NotAfter), j.refused(needed)),
 			j.renewal(c))
 	case !j.now.Before(j.w.Crit.Start(c)):
-		j.blame(c, grade(Critical), CodeExpiring, j.ending(c), j.renewal(c))
+		j.blame(c, worst, CodeExpiring, j.ending(c), j.renewal(c))
 	case !j.now.Before(j.w.Warn.Start(c)):
 		j.blame(c, Warning, CodeExpiring, j.ending(c), j.renewal(c))
 	}
 }
 
 func (j *judge) ending(c *x509.Certificate) string {
-	return fmt.Sprintf("%s ends in %s, at %s", j.what(c), until(j.now, c.NotAfter), stamp(c.NotAfter))
+	return fmt.Sprintf("%s ends in %s, at %s", j.what(c), plain.Between(j.now, c.NotAfter), plain.Stamp(c.NotAfter))
 }
 
 func (j *judge) refused(needed bool) string {
@@ -108,6 +110,6 @@ func (j *judge) issuerFirst() {
 	}
 	j.blame(first, Warning, CodeIssuerFirst,
 		fmt.Sprintf("%s ends %s before %s that it vouches for: clients refuse both from %s on",
-			j.what(first), until(first.NotAfter, j.leaf.NotAfter), j.what(j.leaf), stamp(first.NotAfter)),
+			j.what(first), plain.Between(first.NotAfter, j.leaf.NotAfter), j.what(j.leaf), plain.Stamp(first.NotAfter)),
 		"have the CA issue from one that lasts longer, and count on the earlier end until then")
 }

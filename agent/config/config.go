@@ -1,85 +1,83 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"redis-cert-agent/agent/ca/acme"
+	"redis-cert-agent/agent/ca/step"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
+	"redis-cert-agent/agent/metrics"
+	"redis-cert-agent/agent/notify"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/secret"
+	"redis-cert-agent/reload"
 )
 
 // maxFile bounds a configuration file. A sane one has two kilobytes.
 const maxFile = 1 << 20
 
-// Config is a whole configuration, with every default filled in. Reference
-// tells what each key means.
+// Config is a whole configuration, with every default filled in. It holds the
+// Options of the packages that use them; the table in keys.go tells what each key
+// means.
 type Config struct {
-	Path      string // the file it was loaded from, as the caller named it
-	Instance  string
-	Directory string   // absolute
-	Control   string   // absolute path of a unix socket
-	Issuers   []Issuer // the next is asked when the one before fails; none with MonitorOnly
-	Names     []string // DNS names in lower case, IP addresses in canonical form
-	Key       Key
-	Servers   []Server
-	Paths     Paths
-	Files     Files
-	Roots     Roots
-	Usages    []string // "server", "client"; nil: find out
-	Keep      int
-	Jitter    float64 // a fraction of the lifetime: 0.05 is 5%
-	ClockWait time.Duration
+	Path     string // the file it was loaded from, as the caller named it
+	Instance string
+	Control  string       // absolute path of a unix socket
+	Pair     pair.Options // with External, of its External
+	Issuers  []Issuer     // the next is asked when the one before fails
+	External bool         // issuer: none: another program renews the pair
+	Names    []string     // DNS names in lower case, IP addresses in canonical form
+	KeyType  cert.KeyType // empty: that of the pair before
+	ReuseKey bool
+	Servers  []reload.Server // that the file names by their address
+	Sources  []Source        // of more servers
+	Roots    Roots
 
-	MonitorOnly bool // issuer: none: another hand renews
-	Monitor     Monitor
-	Metrics     Metrics
-	Notify      []Notify
-	Heartbeat   *Heartbeat // nil: none
+	ClientPairs []ClientPair
+
+	Usages []string // "server", "client"; nil: find out
+	Policy plan.Policy
+
+	ClockWait time.Duration // how long after boot a clock that is not synchronised holds back renewals
+	Monitor   Monitor
+	Metrics   metrics.Outlets
+	Notify    []notify.Target
+	Heartbeat *notify.Heartbeat // nil: none
 }
 
-// Key says what private key a new certificate gets.
-type Key struct {
-	Type  string // one of KeyTypes
-	Reuse bool
+// SharedCA returns the file with the CA certificates that clients of this host may read.
+func (c *Config) SharedCA() string {
+	if !c.External {
+		return c.Pair.SharedCA()
+	}
+	return cmp.Or(c.Pair.Paths.CA, c.Roots.File)
 }
 
-// Server is one Redis on this host.
-type Server struct {
-	Address            string // host:port, TLS
-	Name               string // what the served certificate is verified against
-	Control            string // "unix:/path", "plain:host:port", or empty: Address
-	User               string
-	Password           Secret
-	ClientCert         string // path, or empty
-	ClientKey          Secret
-	ConfigCommand      string
-	InsecureSkipVerify bool
-	Timeout            time.Duration
-}
-
-// Paths are plain files that an existing redis.conf names; empty when it
-// names the agent's own directory.
-type Paths struct {
-	Cert, Key, CA string
-}
-
-// Files says who owns what the agent writes.
-type Files struct {
-	UID, GID int // -1: leave the agent's own
-	Mode     fs.FileMode
+// Issuer says who issues the certificates. Exactly one kind is set.
+type Issuer struct {
+	Step *step.Options
+	ACME *acme.Options
 }
 
 // Roots says what Redis trusts beside the issuing CA.
 type Roots struct {
-	File   string // PEM, or empty
-	Policy string // "merge" or "exact"
+	File  string // PEM, or empty
+	Exact bool   // ca.crt holds only these and the CA's; else it keeps what it has
 }
 
-// KeyTypes lists the values of key.type, the default first.
-var KeyTypes = []string{"ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519"}
+// Monitor says what is watched beside the pair, and when an end is near.
+type Monitor struct {
+	Files []string // PEM files with certificates that other programs renew, as clients'; absolute paths
+	cert.Margins
+}
 
 // Load reads the file at path, and checks it and the files and secrets it
 // names. When something is wrong the error is a *Faults with one line for each
@@ -89,10 +87,13 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	checkFiles(c, d)
-	if err := d.err(); err != nil {
-		return nil, err
+	world := d.err() == nil
+	c.fileFaults(d)
+	if faults := d.all(); faults != nil {
+		faults.World = world
+		return nil, faults
 	}
+	c.part()
 	return c, nil
 }
 
@@ -106,6 +107,7 @@ func LoadWithoutSecrets(path string) (*Config, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
+	c.part()
 	return c, nil
 }
 
@@ -119,33 +121,28 @@ func read(path string) (*Config, *document, error) {
 }
 
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, _, err := disk.ReadInTime(path, maxFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("read configuration: %w; write it there, or name another file with --config", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if len(data) > maxFile {
+	case errors.Is(err, disk.ErrTooLarge):
 		return nil, fmt.Errorf("read configuration: %s is larger than %d bytes; this is not a configuration file", path, maxFile)
+	case err != nil:
+		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return data, nil
 }
 
-// parse decodes and validates; the document holds the faults. It reads no
-// file but the account databases behind a.
+// parse decodes and checks; the document holds the faults. It reads no file but
+// the account databases behind a, and whether systemd passed a password.
 func parse(path string, data []byte, a accounts) (*Config, *document) {
 	c := defaults(path)
 	d := newDocument(path)
+	d.accounts = a
 	if root := d.root(data); root != nil {
-		d.decode(c, root, a)
-		derive(c, d, a)
-		validate(c, d)
+		d.mapping("", root, c.keys())
+		c.derive(d)
+		c.faults(d)
 	}
 	return c, d
 }
@@ -160,44 +157,86 @@ func defaults(path string) *Config {
 	return &Config{
 		Path:      path,
 		Instance:  instance,
-		Key:       Key{Type: KeyTypes[0]},
-		Files:     Files{UID: -1, GID: -1, Mode: 0o640},
-		Roots:     Roots{Policy: "merge"},
-		Keep:      3,
-		Jitter:    0.05,
+		Pair:      pair.DefaultOptions(),
+		Policy:    plan.DefaultPolicy(),
 		ClockWait: 2 * time.Minute,
-		Monitor:   DefaultMonitor(),
+		Monitor:   Monitor{Margins: cert.DefaultMargins()},
 	}
 }
 
-func defaultServer() Server {
-	return Server{ConfigCommand: "CONFIG", Timeout: 5 * time.Second}
+// tokenName is the name of a one-time token in the directory of its pair.
+const tokenName = "token"
+
+// TokenFile returns where a one-time token for the pair of that name is looked for; an
+// empty name is that of the servers. It is empty where there is no step-ca.
+func (c *Config) TokenFile(pair string) string {
+	for _, issuer := range c.Issuers {
+		switch {
+		case issuer.Step != nil && pair == "":
+			return issuer.Step.TokenFile
+		case issuer.Step != nil:
+			return PairToken(issuer.Step.TokenFile, pair)
+		}
+	}
+	return ""
+}
+
+// PairToken returns where a one-time token for a client's pair is looked for, beside file,
+// that for the servers' pair.
+func PairToken(file, pair string) string { return file + "-" + pair }
+
+// Unit is the unit of systemd that runs with this configuration.
+func (c *Config) Unit() string {
+	name := strings.TrimSuffix(filepath.Base(c.Path), filepath.Ext(c.Path))
+	if name == "config" {
+		return "redis-cert-agent"
+	}
+	return "redis-cert-agent@" + name
 }
 
 // derive fills in the defaults that follow from what the file says.
-func derive(c *Config, d *document, a accounts) {
-	if !d.has("directory") {
-		c.Directory = filepath.Join("/var/lib/redis-cert-agent", c.Instance)
+func (c *Config) derive(d *document) {
+	if !d.Given("directory") {
+		c.Pair.Dir = filepath.Join("/var/lib/redis-cert-agent", c.Instance)
 	}
-	if !d.has("control") {
+	if !d.Given("control") {
 		c.Control = filepath.Join("/run/redis-cert-agent", c.Instance, "control.sock")
 	}
-	if !d.has("files.group") {
-		c.Files.GID = a.defaultGroup()
+	if !d.Given("files.group") {
+		c.Pair.GID = d.accounts.defaultGroup()
 	}
 	for i, issuer := range c.Issuers {
-		field := issuerField(d, i, len(c.Issuers)) + ".acme.account_key"
-		if issuer.ACME != nil && !d.has(field) {
-			issuer.ACME.AccountKey = filepath.Join(c.Directory, "acme-account.key")
+		if issuer.ACME != nil && !d.Given(c.issuerField(d, i)+".acme.account_key") {
+			issuer.ACME.AccountKeyFile = filepath.Join(c.Pair.Dir, "acme-account.key")
+		}
+	}
+	for i, issuer := range c.Issuers {
+		if s := issuer.Step; s != nil {
+			field := c.issuerField(d, i) + ".step"
+			if !d.Given(field+".token_file") && filepath.IsAbs(c.Pair.Dir) {
+				s.TokenFile = filepath.Join(c.Pair.Dir, tokenName)
+			}
 		}
 	}
 	for i := range c.Servers {
 		s, field := &c.Servers[i], fmt.Sprintf("servers[%d]", i)
-		if !d.has(field+".name") && len(c.Names) > 0 {
+		if !d.Given(field+".name") && len(c.Names) > 0 {
 			s.Name = c.Names[0]
 		}
-		if !d.has(field + ".password_file") {
-			s.Password = optionalCredential("redis-password", "password_file")
+		if !d.Given(field + ".password_file") {
+			s.Password = secret.Credential("redis-password", "password_file").Optional()
 		}
 	}
+	c.derivePairs(d)
+	notify.Identify(c.Notify)
+}
+
+// Check is [LoadWithoutSecrets] of a text that is not in its file yet.
+func Check(path string, text []byte) (*Config, error) {
+	c, d := parse(path, text, systemAccounts{})
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	c.part()
+	return c, nil
 }

@@ -10,6 +10,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"redis-cert-agent/agent/ca/step"
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/metrics"
+	"redis-cert-agent/agent/notify"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/secret"
+	"redis-cert-agent/reload"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files and the reference in doc.go")
@@ -35,6 +44,14 @@ func (fakeAccounts) defaultGroup() int { return 105 }
 
 const minimalPrint = "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3"
 
+func inFile(path, key string) secret.Secret {
+	s, err := secret.Parse(path, key)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
 func mustParse(t *testing.T, path, text string) *Config {
 	t.Helper()
 	c, d := parse(path, []byte(text), fakeAccounts{})
@@ -56,24 +73,21 @@ func TestMinimalFileHasEveryDefault(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	got := mustParse(t, "/etc/redis-cert-agent/config.yaml", Minimal)
 	want := &Config{
-		Path:      "/etc/redis-cert-agent/config.yaml",
-		Instance:  "default",
-		Directory: "/var/lib/redis-cert-agent/default",
-		Control:   "/run/redis-cert-agent/default/control.sock",
-		Issuers: []Issuer{{Step: &Step{
+		Path:     "/etc/redis-cert-agent/config.yaml",
+		Instance: "default",
+		Control:  "/run/redis-cert-agent/default/control.sock",
+		Pair:     pair.Options{Dir: "/var/lib/redis-cert-agent/default", UID: -1, GID: 105, Mode: 0o640, Keep: 3},
+		Issuers: []Issuer{{Step: &step.Options{
 			URL: "https://ca.internal:9000", Fingerprint: minimalPrint, Provisioner: "redis",
-			Password: Secret{credential: "provisioner-password", key: "password_file"},
-			Timeout:  20 * time.Second,
+			TokenFile: "/var/lib/redis-cert-agent/default/token", Password: secret.Credential("provisioner-password", "password_file"),
+			Timeout: 20 * time.Second,
 		}}},
 		Names: []string{"redis1.internal"},
-		Key:   Key{Type: "ec-p256"},
-		Servers: []Server{{
+		Servers: []reload.Server{{
 			Address: "127.0.0.1:6379", Name: "redis1.internal", ConfigCommand: "CONFIG", Timeout: 5 * time.Second,
 		}},
-		Files: Files{UID: -1, GID: 105, Mode: 0o640},
-		Roots: Roots{Policy: "merge"},
-		Keep:  3, Jitter: 0.05, ClockWait: 2 * time.Minute,
-		Monitor: Monitor{Warn: Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, Crit: Margin{Share: 0.1, Time: 7 * 24 * time.Hour}},
+		Policy: plan.Policy{Jitter: 0.05}, ClockWait: 2 * time.Minute,
+		Monitor: Monitor{Margins: cert.Margins{Warn: cert.Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, Crit: cert.Margin{Share: 0.1, Time: 7 * 24 * time.Hour}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -128,59 +142,64 @@ heartbeat: {url: https://hc.internal/1, every: 1m}
 `
 	got := mustParse(t, "config.yaml", text)
 	want := &Config{
-		Path: "config.yaml", Instance: "cache", Directory: "/srv/certs", Control: "/run/x.sock",
-		Issuers: []Issuer{{Step: &Step{
+		Path: "config.yaml", Instance: "cache", Control: "/run/x.sock",
+		Pair: pair.Options{
+			Dir: "/srv/certs", Paths: pair.Paths{Cert: "/a/redis.crt", Key: "/a/redis.key", CA: "/a/ca.crt"},
+			UID: 990, GID: 995, Mode: 0o600, Keep: 1,
+		},
+		Issuers: []Issuer{{Step: &step.Options{
 			URL: "https://CA.internal:9000", Fingerprint: minimalPrint, Provisioner: "007",
-			Password: Secret{file: "/etc/pw", key: "password_file"},
+			TokenFile: "/srv/certs/token", Password: inFile("/etc/pw", "password_file"),
 			Lifetime: 36 * time.Hour, Timeout: time.Minute,
 		}}},
-		Names: []string{"redis1.internal", "*.redis.internal", "2001:db8::5", "10.0.0.5"},
-		Key:   Key{Type: "ed25519", Reuse: true},
-		Servers: []Server{
+		Names:   []string{"redis1.internal", "*.redis.internal", "2001:db8::5", "10.0.0.5"},
+		KeyType: "ed25519", ReuseKey: true,
+		Servers: []reload.Server{
 			{Address: "[::1]:6379", Name: "redis1.internal", ConfigCommand: "CONFIG", Timeout: 5 * time.Second},
 			{
 				Address: "127.0.0.1:6380", Name: "a.redis.internal", Control: "unix:/run/redis/redis.sock", User: "agent",
-				Password:   Secret{credential: "other", key: "password_file"},
-				ClientCert: "/etc/c.crt", ClientKey: Secret{file: "/etc/c.key", key: "client_key"},
+				Password:   secret.Credential("other", "password_file"),
+				ClientCert: "/etc/c.crt", ClientKey: inFile("/etc/c.key", "client_key"),
 				ConfigCommand: "CFG", InsecureSkipVerify: true, Timeout: time.Second,
 			},
 		},
-		Paths:  Paths{Cert: "/a/redis.crt", Key: "/a/redis.key", CA: "/a/ca.crt"},
-		Files:  Files{UID: 990, GID: 995, Mode: 0o600},
-		Roots:  Roots{File: "/a/roots.pem", Policy: "exact"},
+		Roots:  Roots{File: "/a/roots.pem", Exact: true},
 		Usages: []string{"server", "client"},
-		Keep:   1, Jitter: 0.25, ClockWait: 0,
+		Policy: plan.Policy{Jitter: 0.25}, ClockWait: 0,
 
-		Monitor: Monitor{Files: []string{"/a/app.crt"}, Warn: Margin{Time: 14 * 24 * time.Hour}, Crit: Margin{Share: 0.05, Time: 36 * time.Hour}},
-		Metrics: Metrics{Listen: ":9742", Textfile: "/a/x.prom"},
-		Notify: []Notify{
-			{Webhook: &Webhook{URL: "http://127.0.0.1/x", TokenFile: Secret{file: "/etc/token", key: "token_file"}, RootsFile: "/a/roots.pem"}, After: time.Minute, Repeat: 24 * time.Hour},
-			{Slack: &Webhook{URLFile: Secret{credential: "notify-slack", key: "url_file"}}},
-			{PagerDuty: &PagerDuty{KeyFile: Secret{file: "/etc/key", key: "key_file"}, URL: "https://events.pagerduty.com/v2/enqueue"}, After: time.Minute, Repeat: 24 * time.Hour},
-			{Command: []string{"/bin/tell", "ops"}, After: time.Minute, Repeat: 24 * time.Hour},
+		Monitor: Monitor{
+			Files:   []string{"/a/app.crt"},
+			Margins: cert.Margins{Warn: cert.Margin{Time: 14 * 24 * time.Hour}, Crit: cert.Margin{Share: 0.05, Time: 36 * time.Hour}},
 		},
-		Heartbeat: &Heartbeat{URL: "https://hc.internal/1", Every: time.Minute},
+		Metrics: metrics.Outlets{Listen: ":9742", Textfile: "/a/x.prom"},
+		Notify: []notify.Target{
+			{Sender: notify.Webhook{Service: notify.Service{URL: "http://127.0.0.1/x", TokenFile: inFile("/etc/token", "token_file"), RootsFile: "/a/roots.pem"}}, After: time.Minute, Repeat: 24 * time.Hour},
+			{Sender: notify.Slack{Service: notify.Service{URLFile: secret.Credential("notify-slack", "url_file")}}},
+			{Sender: notify.PagerDuty{Service: notify.Service{URL: "https://events.pagerduty.com/v2/enqueue"}, KeyFile: inFile("/etc/key", "key_file")}, After: time.Minute, Repeat: 24 * time.Hour},
+			{Sender: notify.Command{Args: []string{"/bin/tell", "ops"}}, After: time.Minute, Repeat: 24 * time.Hour},
+		},
+		Heartbeat: &notify.Heartbeat{Service: notify.Service{URL: "https://hc.internal/1"}, Every: time.Minute},
+	}
+	for i := range got.Notify {
+		if got.Notify[i].ID == "" {
+			t.Errorf("notify[%d] has no identity", i)
+		}
+		got.Notify[i].Name, got.Notify[i].ID = "", ""
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\n     %+v\nwant %+v\n     %+v", got, got.Issuers[0].Step, want, want.Issuers[0].Step)
 	}
-	before := *got
-	if err := got.Validate(); err != nil {
-		t.Errorf("Validate refuses what Load accepts: %v", err)
-	}
-	if !reflect.DeepEqual(*got, before) {
-		t.Error("Validate changed the configuration")
-	}
 }
 
 func TestInstanceFollowsTheFileName(t *testing.T) {
-	for path, want := range map[string]string{
-		"/etc/redis-cert-agent/config.yaml": "default",
-		"/etc/redis-cert-agent/cache.yaml":  "cache",
-		"cache-2.yml":                       "cache-2",
+	for path, want := range map[string]struct{ instance, unit string }{
+		"/etc/redis-cert-agent/config.yaml": {"default", "redis-cert-agent"},
+		"/etc/redis-cert-agent/cache.yaml":  {"cache", "redis-cert-agent@cache"},
+		"cache-2.yml":                       {"cache-2", "redis-cert-agent@cache-2"},
 	} {
-		if got := mustParse(t, path, Minimal).Instance; got != want {
-			t.Errorf("%s: instance %q, want %q", path, got, want)
+		c := mustParse(t, path, Minimal)
+		if c.Instance != want.instance || c.Unit() != want.unit {
+			t.Errorf("%s: instance %q of %q, want %v", path, c.Instance, c.Unit(), want)
 		}
 	}
 }
@@ -269,12 +288,9 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, d := parse("config.yaml", data, fakeAccounts{})
+		_, d := parse("config.yaml", data, fakeAccounts{})
 		err := d.err()
 		if err == nil {
-			if err := c.Validate(); err != nil {
-				t.Errorf("Validate refuses what parse accepts: %v", err)
-			}
 			return
 		}
 		for _, l := range strings.Split(err.Error(), "\n") {

@@ -1,131 +1,78 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"redis-cert-agent/agent/option"
+	"redis-cert-agent/agent/secret"
 )
 
-// decoder takes the value of one field.
-type decoder func(field string, n ast.Node)
+// A decoder takes the value of one field.
+type decoder func(d *document, field string, n ast.Node)
 
-// keys says what decodes each key of a mapping.
-type keys map[string]decoder
-
-func (d *document) decode(c *Config, root *ast.MappingNode, a accounts) {
-	d.mapping("", root, keys{
-		"instance":   d.text(&c.Instance),
-		"directory":  d.text(&c.Directory),
-		"control":    d.text(&c.Control),
-		"issuer":     d.nobody(&c.MonitorOnly, d.issuers(&c.Issuers)),
-		"names":      d.list(&c.Names, normalName),
-		"key":        d.section(keys{"type": d.text(&c.Key.Type), "reuse": into(d, &c.Key.Reuse, parseBool)}),
-		"servers":    d.servers(&c.Servers),
-		"paths":      d.section(keys{"cert": d.text(&c.Paths.Cert), "key": d.text(&c.Paths.Key), "ca": d.text(&c.Paths.CA)}),
-		"files":      d.section(keys{"owner": into(d, &c.Files.UID, a.user), "group": into(d, &c.Files.GID, a.group), "mode": into(d, &c.Files.Mode, parseMode)}),
-		"roots":      d.section(keys{"file": d.text(&c.Roots.File), "policy": d.text(&c.Roots.Policy)}),
-		"usages":     d.usages(&c.Usages),
-		"keep":       into(d, &c.Keep, parseInt),
-		"jitter":     into(d, &c.Jitter, parsePercent),
-		"clock_wait": into(d, &c.ClockWait, parseDuration),
-		"monitor":    d.monitor(&c.Monitor),
-		"metrics":    d.metrics(&c.Metrics),
-		"notify":     d.notify(&c.Notify),
-		"heartbeat":  d.heartbeat(&c.Heartbeat),
-	})
-}
-
-// servers decodes a list whose elements are an address or a mapping.
-func (d *document) servers(dst *[]Server) decoder {
-	return func(field string, n ast.Node) {
-		d.sequence(field, n, "write a list, like servers: [127.0.0.1:6379]", func(field string, n ast.Node) {
-			s := defaultServer()
-			if kind(n) == "a single value" {
-				d.text(&s.Address)(field, n)
-				d.lines[field+".address"], d.texts[field+".address"] = d.lines[field], d.texts[field]
-			} else {
-				d.mapping(field, n, keys{
-					"address":              d.text(&s.Address),
-					"name":                 into(d, &s.Name, normalName),
-					"control":              d.text(&s.Control),
-					"user":                 d.text(&s.User),
-					"password_file":        d.secret(&s.Password),
-					"client_cert":          d.text(&s.ClientCert),
-					"client_key":           d.secret(&s.ClientKey),
-					"config_command":       d.text(&s.ConfigCommand),
-					"insecure_skip_verify": into(d, &s.InsecureSkipVerify, parseBool),
-					"timeout":              into(d, &s.Timeout, parseDuration),
-				})
-			}
-			*dst = append(*dst, s)
-		})
-	}
-}
-
-// usages decodes auto, or a list.
-func (d *document) usages(dst *[]string) decoder {
-	return func(field string, n ast.Node) {
-		if text, ok := scalar(n); ok {
-			d.texts[field] = text
-			if text != "auto" {
-				d.fault(field, "%s is not a list; write auto, [server] or [server, client]", quote(text))
-			}
-			return
-		}
-		d.list(dst, func(s string) (string, error) { return s, nil })(field, n)
-	}
-}
-
-// section decodes a mapping.
-func (d *document) section(k keys) decoder {
-	return func(field string, n ast.Node) { d.mapping(field, n, k) }
-}
-
-// mapping hands each value of a mapping to its decoder, and notes unknown
-// keys, duplicate keys and keys without a value.
-func (d *document) mapping(field string, n ast.Node, k keys) {
+// mapping hands each value of a mapping to the decoder of its key, and notes
+// unknown keys, duplicate keys and keys without a value.
+func (d *document) mapping(field string, n ast.Node, known []key) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.fault(field, "this is %s, not a mapping; write keys and values under it: %s", kind(n), strings.Join(k.names(), ", "))
+		d.Fault(field, "this is %s, not a mapping; write keys and values under it: %s", kind(n), strings.Join(names(known), ", "))
 		return
 	}
 	for _, entry := range m.Values {
-		key := entry.Key.String()
+		name := entry.Key.String()
 		if text, ok := scalar(d.resolve(entry.Key, 0)); ok {
-			key = text
+			name = text
 		}
-		at, f := line(entry.Key), child(field, key)
+		at, f := line(entry.Key), child(field, name)
 		if entry.Key.IsMergeKey() {
 			d.faultAt(at, f, "merge keys are not supported; write the keys out")
 			continue
 		}
-		decode, known := k[key]
-		if !known {
-			d.faultAt(at, child(field, strings.Trim(quote(key), `"`)), "unknown key; %s", meant(key, k.names()))
+		i := slices.IndexFunc(known, func(k key) bool { return k.name == name })
+		if i < 0 {
+			d.faultAt(at, child(field, strings.Trim(option.Quote(name), `"`)), "unknown key; %s", option.Meant(name, names(known)))
 			continue
 		}
-		if d.has(f) {
+		if d.Given(f) {
 			d.faultAt(at, f, "this key is already on line %d; keep one of them", d.lines[f])
 			continue
 		}
 		d.lines[f] = at
 		value := d.resolve(entry.Value, 0)
-		if kind(value) == "empty" {
-			d.fault(f, "this key has no value; give it one, or leave the line out")
-			continue
+		switch k := known[i]; {
+		case kind(value) == "empty":
+			d.Fault(f, "this key has no value; give it one, or leave the line out")
+		case k.take != nil:
+			k.take(d, f, value)
+		default:
+			d.mapping(f, value, k.below)
 		}
-		decode(f, value)
 	}
 }
 
-// sequence hands each element of a list to a decoder.
+func names(keys []key) []string {
+	var all []string
+	for _, k := range keys {
+		all = append(all, k.name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// sequence hands each element of a list to a decoder. The hint says how to write
+// one.
 func (d *document) sequence(field string, n ast.Node, hint string, element decoder) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.fault(field, "this is %s, not a list; %s", kind(n), hint)
+		d.Fault(field, "this is %s, not a list; %s", kind(n), hint)
 		return
 	}
 	for i, v := range s.Values {
@@ -133,19 +80,20 @@ func (d *document) sequence(field string, n ast.Node, hint string, element decod
 		d.lines[f] = line(v)
 		value := d.resolve(v, 0)
 		if kind(value) == "empty" {
-			d.fault(f, "this element is empty; give it a value, or leave it out")
+			d.Fault(f, "this element is empty; give it a value, or leave it out")
 		}
-		element(f, value)
+		element(d, f, value)
 	}
 }
 
-// list decodes a list of strings. A value that does not parse is kept as it
-// is, so that the elements keep their places.
-func (d *document) list(dst *[]string, parse func(string) (string, error)) decoder {
-	return func(field string, n ast.Node) {
-		d.sequence(field, n, "write it in brackets, like ["+exampleOf(n)+"]", func(f string, n ast.Node) {
+// list decodes a list of strings; one without elements is not nil. What does not
+// parse is kept as an empty string, so that the elements keep their places.
+func list(dst *[]string, parse func(string) (string, error)) decoder {
+	return func(d *document, field string, n ast.Node) {
+		*dst = []string{}
+		d.sequence(field, n, "write it in brackets, like ["+exampleOf(n)+"]", func(d *document, f string, n ast.Node) {
 			var s string
-			into(d, &s, parse)(f, n)
+			into(&s, parse)(d, f, n)
 			*dst = append(*dst, s)
 		})
 	}
@@ -158,43 +106,63 @@ func exampleOf(n ast.Node) string {
 	return "a, b"
 }
 
-// text decodes a string.
-func (d *document) text(dst *string) decoder {
-	return into(d, dst, func(s string) (string, error) { return s, nil })
+// command decodes a program and its arguments.
+func command(dst *[]string) decoder {
+	return func(d *document, field string, n ast.Node) {
+		const hint = "no shell splits it: write the program and its arguments in brackets, like [/usr/local/bin/dns-hook, --zone, internal]"
+		d.sequence(field, n, hint, func(d *document, f string, n ast.Node) {
+			var s string
+			text(&s)(d, f, n)
+			*dst = append(*dst, s)
+		})
+	}
 }
+
+// text decodes a string.
+func text[T ~string](dst *T) decoder {
+	return into(dst, func(s string) (T, error) { return T(s), nil })
+}
+
+// plain is the parser of a string that is taken as it is.
+func plain(s string) (string, error) { return s, nil }
 
 // into decodes a scalar with parse, whose error says what the value is not
 // and what to write. The value stays as it was when parse refuses.
-func into[T any](d *document, dst *T, parse func(string) (T, error)) decoder {
-	return func(field string, n ast.Node) {
+func into[T any](dst *T, parse func(string) (T, error)) decoder {
+	return func(d *document, field string, n ast.Node) {
 		text, ok := scalar(n)
 		if !ok {
-			d.fault(field, "this is %s; write a single value", kind(n))
+			d.Fault(field, "this is %s; write a single value", kind(n))
 			return
 		}
-		d.texts[field] = text
 		v, err := parse(text)
 		if err != nil {
-			d.fault(field, "%s %v", quote(text), err)
+			d.Fault(field, "%s %v", option.Quote(text), err)
 			return
 		}
 		*dst = v
 	}
 }
 
-// secret decodes where a secret is. What stands there is not repeated in
+// account decodes the name or number of a user or group.
+func account(dst *int, lookup func(accounts, string) (int, error)) decoder {
+	return func(d *document, field string, n ast.Node) {
+		into(dst, func(s string) (int, error) { return lookup(d.accounts, s) })(d, field, n)
+	}
+}
+
+// secretIn decodes where a secret is. What stands there is not repeated in
 // messages: it may be the secret itself.
-func (d *document) secret(dst *Secret) decoder {
-	return func(field string, n ast.Node) {
-		key := field[strings.LastIndexByte(field, '.')+1:]
+func secretIn(dst *secret.Secret) decoder {
+	return func(d *document, field string, n ast.Node) {
 		text, ok := scalar(n)
 		if !ok {
-			d.fault(field, "this is %s; write the path of a file, or credential:NAME", kind(n))
+			d.Fault(field, "this is %s; write the path of a file, or credential:NAME", kind(n))
 			return
 		}
-		s, err := parseSecret(text, key)
+		s, err := secret.Parse(text, field[strings.LastIndexByte(field, '.')+1:])
 		if err != nil {
-			d.fault(field, "%v", err)
+			d.Fault(field, "%v", err)
 			return
 		}
 		*dst = s
@@ -217,11 +185,40 @@ func scalar(n ast.Node) (string, bool) {
 	return "", false
 }
 
-func (k keys) names() []string {
-	names := make([]string, 0, len(k))
-	for name := range k {
-		names = append(names, name)
+func parseInt(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, errors.New("is not a whole number; write it like 3")
 	}
-	slices.Sort(names)
-	return names
+	return n, nil
 }
+
+func parseBool(s string) (bool, error) {
+	switch s {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, errors.New("is neither true nor false; write one of these")
+}
+
+// parseMode takes three octal digits, with or without a leading 0 or 0o.
+func parseMode(s string) (fs.FileMode, error) {
+	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0o"), "0")
+	n, err := strconv.ParseUint(digits, 8, 32)
+	if err != nil || len(digits) != 3 {
+		return 0, errors.New(`is not a file mode; write three octal digits, like "0640"`)
+	}
+	return fs.FileMode(n), nil
+}
+
+func parsePolicy(s string) (exact bool, err error) {
+	switch s {
+	case "merge", "exact":
+		return s == "exact", nil
+	}
+	return false, errors.New("is not known; " + option.Meant(s, []string{"merge", "exact"}))
+}
+
+func trimSlash(s string) (string, error) { return strings.TrimRight(s, "/"), nil }

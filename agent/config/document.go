@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -19,33 +20,33 @@ import (
 type document struct {
 	path    string
 	lines   map[string]int
-	texts   map[string]string // of scalars, as written
 	anchors map[string]ast.Node
 	faults  []Fault
 	broken  map[string]bool // fields that have a fault
+
+	accounts accounts
 }
 
 func newDocument(path string) *document {
 	return &document{
 		path:    path,
 		lines:   map[string]int{"": 1},
-		texts:   map[string]string{},
 		anchors: map[string]ast.Node{},
 		broken:  map[string]bool{},
 	}
 }
 
-// has tells whether the file gives the field.
-func (d *document) has(field string) bool {
+// Given tells whether the file has the field; see option.Report.
+func (d *document) Given(field string) bool {
 	_, ok := d.lines[field]
 	return ok
 }
 
-// fault notes what is wrong with a field, at its own line or, when it is not
+// Fault notes what is wrong with a field, at its own line or, when it is not
 // there, at that of the nearest parent. A field whose parent could not be
 // read has no faults of its own, and a field has one fault at most: what
 // follows from the first would only hide it.
-func (d *document) fault(field, format string, args ...any) {
+func (d *document) Fault(field, format string, args ...any) {
 	for p := field; ; p = parent(p) {
 		if d.broken[p] {
 			return
@@ -55,7 +56,7 @@ func (d *document) fault(field, format string, args ...any) {
 		}
 	}
 	at := field
-	for !d.has(at) {
+	for !d.Given(at) {
 		at = parent(at)
 	}
 	d.broken[field] = true
@@ -68,11 +69,19 @@ func (d *document) faultAt(line int, field, format string, args ...any) {
 }
 
 func (d *document) err() error {
+	if faults := d.all(); faults != nil {
+		return faults
+	}
+	return nil
+}
+
+// all returns what is wrong; nil when nothing is.
+func (d *document) all() *Faults {
 	if len(d.faults) == 0 {
 		return nil
 	}
 	list := slices.Clone(d.faults)
-	slices.SortStableFunc(list, func(a, b Fault) int { return a.Line - b.Line })
+	sort.SliceStable(list, func(i, j int) bool { return list[i].Line < list[j].Line })
 	return &Faults{List: list}
 }
 

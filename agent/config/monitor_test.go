@@ -3,29 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
-	"time"
 )
-
-func TestParseMargin(t *testing.T) {
-	const day = 24 * time.Hour
-	for text, want := range map[string]Margin{
-		"25%": {Share: 0.25}, "21d": {Time: 21 * day}, "25%,21d": {Share: 0.25, Time: 21 * day},
-		" 36h , 5% ": {Share: 0.05, Time: 36 * time.Hour}, "0.5%": {Share: 0.005},
-	} {
-		got, err := ParseMargin(text)
-		if err != nil || got != want {
-			t.Errorf("%q: %+v, %v", text, got, err)
-		}
-		if again, err := ParseMargin(got.String()); err != nil || again != got {
-			t.Errorf("%q is written as %q", text, got)
-		}
-	}
-	for _, text := range []string{"", "21", "0d", "-3d", "100%", "0%", "-5%", "25%,10%", "1d,2d", "25%,", "a", "1e9%"} {
-		if m, err := ParseMargin(text); err == nil {
-			t.Errorf("%q is %+v", text, m)
-		}
-	}
-}
 
 // monitorOnly is a file without an authority.
 func monitorOnly(lines string) string {
@@ -34,13 +12,10 @@ func monitorOnly(lines string) string {
 
 func TestMonitorOnly(t *testing.T) {
 	c := mustParse(t, "config.yaml", monitorOnly("paths: {cert: /a/c, key: /a/c, ca: /a/ca}"))
-	if !c.MonitorOnly || len(c.Issuers) != 0 {
+	if !c.External || len(c.Issuers) != 0 {
 		t.Errorf("%+v", c)
 	}
-	if err := c.Validate(); err != nil {
-		t.Error(err)
-	}
-	if mustParse(t, "config.yaml", Minimal).MonitorOnly {
+	if mustParse(t, "config.yaml", Minimal).External {
 		t.Error("a file with an issuer only monitors")
 	}
 }

@@ -19,57 +19,21 @@ func put(t *testing.T, dir, name, content string, mode os.FileMode) string {
 	return path
 }
 
-func TestSecretRead(t *testing.T) {
-	dir := t.TempDir()
-	for content, want := range map[string]string{
-		"pw": "pw", "pw\n": "pw", "pw\r\n": "pw", "pw\n\n": "pw\n", " p w \n": " p w ", "pw\r": "pw\r",
-	} {
-		got, err := FileSecret(put(t, dir, "s", content, 0o640)).Read()
-		if err != nil || string(got) != want {
-			t.Errorf("%q: %q, %v", content, got, err)
-		}
-	}
-}
-
-func TestSecretRefused(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("CREDENTIALS_DIRECTORY", dir)
-	put(t, dir, "open", "hunter2", 0o644)
-	put(t, dir, "exec", "hunter2", 0o601)
-	put(t, dir, "empty", "\n", 0o600)
-	put(t, dir, "huge", strings.Repeat("x", maxSecret+1), 0o600)
-	for name, want := range map[string]string{
-		"open":  "run: chmod 0640 " + dir + "/open",
-		"exec":  "run: chmod 0600 " + dir + "/exec",
-		"empty": "is empty",
-		"huge":  "is larger than",
-		"none":  "none",
-	} {
-		for _, s := range []Secret{FileSecret(filepath.Join(dir, name)), CredentialSecret(name)} {
-			_, err := s.Read()
-			if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("%v: %v", s, err)
-			}
-		}
-	}
-	if _, err := FileSecret(dir).Read(); err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Errorf("directory: %v", err)
-	}
-	if _, err := (Secret{}).Read(); err == nil {
-		t.Error("the zero secret was read")
-	}
-}
-
 func TestMissingCredentialSaysBothRemedies(t *testing.T) {
-	path := put(t, t.TempDir(), "config.yaml", Minimal, 0o644)
+	without := put(t, t.TempDir(), "config.yaml", Minimal, 0o644)
+	named := strings.Replace(Minimal, "    provisioner: redis\n", "    provisioner: redis\n    password_file: credential:provisioner-password\n", 1)
+	path := put(t, t.TempDir(), "config.yaml", named, 0o644)
 	for _, dir := range []string{"", t.TempDir()} {
 		t.Setenv("CREDENTIALS_DIRECTORY", dir)
+		if _, err := Load(without); err != nil { // a token, or the certificate that there is, does as well
+			t.Errorf("a password is demanded: %v", err)
+		}
 		_, err := Load(path)
 		if err == nil {
 			t.Fatal("accepted")
 		}
 		for _, want := range []string{
-			path + ":2: issuer.step.password_file: ", `"provisioner-password"`,
+			path + ":6: issuer.step.password_file: ", `"provisioner-password"`,
 			"LoadCredential=provisioner-password:", "password_file: /path",
 		} {
 			if !strings.Contains(err.Error(), want) {

@@ -3,7 +3,6 @@ package config
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // with returns the minimal file with more lines. A line whose key the minimal
@@ -62,7 +61,7 @@ func TestOneFault(t *testing.T) {
 		with("servers: [':6379']"):                        `does not name a host`,
 		with("servers: ['']"):                             `servers[0].address: "" has no port`,
 		with("servers: ['unix:/x']"):                      `Redis speaks no TLS there`,
-		with("servers: [rediss://a:1]"):                   `servers[0].address: "rediss://a:1"`,
+		with("servers: [rediss://a:1]"):                   `servers[0].address: a URL; leave out the scheme, the user and the password`,
 		with("servers: []"):                               `servers: missing`,
 		server("adress: x"):                               `servers[0].adress: unknown key; did you mean address?`,
 		server("name: other"):                             `servers[0].name: "other" is not among names`,
@@ -154,22 +153,6 @@ func TestSystemAccounts(t *testing.T) {
 		}
 		if _, err := a.group(name); err == nil {
 			t.Errorf("group %q was found", name)
-		}
-	}
-}
-
-func TestParseDuration(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"5s": 5 * time.Second, "2m": 2 * time.Minute, "7d": 168 * time.Hour, "1.5d": 36 * time.Hour,
-		"1d12h": 36 * time.Hour, "0s": 0, "0d": 0, "-1d": -24 * time.Hour, "100ms": 100 * time.Millisecond,
-	} {
-		if got, err := parseDuration(text); err != nil || got != want {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "5", "5 sec", "d", "1d-2h", "1dd", "NaNd", "Infd", "1e300d", "999999h999999h", "2m d"} {
-		if got, err := parseDuration(text); err == nil {
-			t.Errorf("%q is %v", text, got)
 		}
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -14,7 +16,7 @@ import (
 func listen(t *testing.T) (address string, stop func()) {
 	t.Helper()
 	m, b, _ := begin()
-	b.Set(status())
+	b.Set(everything())
 	l, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +63,11 @@ func TestServe(t *testing.T) {
 		t.Errorf("%d\n%s", code, text)
 	}
 	check(t, text)
+	for _, standard := range []string{"go_goroutines ", "process_resident_memory_bytes ", "process_start_time_seconds "} {
+		if !strings.Contains(text, "\n"+standard) {
+			t.Errorf("no %sin\n%s", standard, text)
+		}
+	}
 	for _, r := range []struct {
 		method, path string
 		code         int
@@ -79,12 +86,12 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// Clients that connect and say nothing keep no more than their places, and go
+// Clients that connect and say nothing keep no scrape out, are bounded, and go
 // when the agent stops.
-func TestServeIsBounded(t *testing.T) {
+func TestServeBesideSilentClients(t *testing.T) {
 	address, stop := listen(t)
 	var silent []net.Conn
-	for range maxConns {
+	for range maxConns - 1 {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
@@ -92,19 +99,74 @@ func TestServeIsBounded(t *testing.T) {
 		defer conn.Close()
 		silent = append(silent, conn)
 	}
-	client := http.Client{Timeout: 300 * time.Millisecond}
-	if resp, err := client.Get("http://" + address + "/metrics"); err == nil {
-		resp.Body.Close()
-		t.Errorf("%d connections are not all", maxConns)
-	}
-	silent[0].Close()
 	if code, _ := request(t, "GET", "http://"+address+"/metrics"); code != http.StatusOK {
-		t.Errorf("answers %d", code)
+		t.Errorf("beside %d silent clients it answers %d", len(silent), code)
 	}
 	stop()
-	if n, err := silent[1].Read(make([]byte, 1)); err == nil {
+	if n, err := silent[0].Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes", n)
 	}
+}
+
+// pipes is a listener for connections in memory.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+func (p pipes) Close() error   { close(p); return nil }
+
+// A client that sends nothing, or takes no answer, loses its connection.
+func TestServeEndsSlowClients(t *testing.T) {
+	for _, c := range []struct {
+		name, request string
+		limit         time.Duration
+	}{
+		{"sends nothing", "", readTimeout},
+		{"sends half", "GET /metrics HTTP/1.1\r\n", readTimeout},
+		{"reads nothing", "GET /metrics HTTP/1.1\r\nHost: agent\r\n\r\n", writeTimeout},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, _, _ := begin()
+				ctx, stop := context.WithCancel(t.Context())
+				listener, done := pipes(make(chan net.Conn)), make(chan error, 1)
+				go func() { done <- m.Serve(ctx, listener) }()
+				ours, theirs := net.Pipe()
+				ended := make(chan struct{})
+				listener <- closing{theirs, sync.OnceFunc(func() { close(ended) })}
+				if _, err := ours.Write([]byte(c.request)); err != nil {
+					t.Fatal(err)
+				}
+				start := time.Now()
+				<-ended
+				if took := time.Since(start); took > c.limit+time.Second {
+					t.Errorf("it was let go after %s", took)
+				}
+				ours.Close()
+				stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// closing is a connection that tells of its end.
+type closing struct {
+	net.Conn
+	ended func()
+}
+
+func (c closing) Close() error {
+	c.ended()
+	return c.Conn.Close()
 }
 
 func TestListenFails(t *testing.T) {

@@ -1,71 +1,69 @@
-// Package metrics tells Prometheus what the agent knows: what everybody sees
-// who asks for the status, as numbers, and counts of what was logged.
+// Package metrics tells Prometheus what the agent knows: the status as numbers,
+// counts of what was logged, and what Go programs usually tell of themselves.
 //
-// Nothing is kept for it that the agent would not keep anyway, but the counts.
-// The gauges are read off the board at each scrape, so that an age and an end
-// are right at that moment, and a scrape causes no look: when the agent looked
-// last is a metric of its own. Certificates that cannot be told from each other
-// never spoil the rest.
-//
-// The text format is written here. What Prometheus' own client for Go would
-// cost beside it is told in DESIGN.md; a test holds the two together, and
-// another docs/metrics.md.
+// The gauges are read off the status board at each scrape, so that an age and an
+// end are right at that moment. A scrape causes no look: when the agent looked
+// last is a metric of its own.
 package metrics
 
 import (
-	"bytes"
 	"net/http"
 	"runtime"
-	"sync"
+	"strings"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"redis-cert-agent/agent/status"
 )
 
 // Options is what a Metrics is made of.
 type Options struct {
-	Agent   string // the instance, which becomes the label agent of every metric
+	Agent   string // the instance, which becomes the label agent of every metric of the agent's own
 	Version string // of this program
 	Started time.Time
-	Board   *report.Board
+	Board   *status.Board
 }
 
 // Metrics is what can be scraped. Its methods may be called from any goroutine.
 type Metrics struct {
-	agent   string
-	board   *report.Board
-	changed <-chan struct{} // the board has changed
+	http.Handler // answers a scrape
 
-	mu               sync.Mutex
-	kept             table    // what is not on the board
-	servers, targets []string // of the last Expect
+	*counts
+	own     prometheus.Gatherer // without what every Go program tells of itself
+	changed <-chan struct{}     // gets a signal when there is another status on the board
 }
 
 // New returns the metrics of one agent.
 func New(o Options) *Metrics {
-	m := &Metrics{agent: o.Agent, board: o.Board, changed: o.Board.Watch(), kept: table{}}
-	m.kept.set(buildInfo, 1, runtime.Version(), o.Version)
-	m.kept.set(startTime, seconds(o.Started))
-	m.kept.add(rollbacks, 0)
+	m := &Metrics{counts: newCounts(), changed: o.Board.Watch()}
+	m.buildInfo.WithLabelValues(runtime.Version(), valid(o.Version)).Set(1)
+	m.startTime.Set(seconds(o.Started))
+
+	own := prometheus.NewRegistry()
+	m.own = own
+	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"agent": valid(o.Agent)}, own)
+	labelled.MustRegister(boardCollector{o.Board})
+	labelled.MustRegister(m.collectors()...)
+
+	process := prometheus.NewRegistry()
+	process.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.Handler = promhttp.HandlerFor(prometheus.Gatherers{own, process}, promhttp.HandlerOpts{
+		// One metric that cannot be collected does not keep the others back.
+		ErrorHandling: promhttp.ContinueOnError,
+		// The text is short, and a compressor needs most of a megabyte.
+		DisableCompression: true,
+	})
 	return m
 }
 
-// Text returns all metrics in Prometheus' text format.
-func (m *Metrics) Text() []byte {
-	m.mu.Lock()
-	t := m.kept.clone()
-	m.mu.Unlock()
-	t.read(m.board.Get())
-	var b bytes.Buffer
-	t.write(&b, m.agent)
-	return b.Bytes()
-}
+// valid makes any text fit for the value of a label, which is UTF-8.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
 
-// contentType is that of the text format, which every Prometheus takes.
-const contentType = "text/plain; version=0.0.4; charset=utf-8"
-
-// ServeHTTP answers a scrape.
-func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", contentType)
-	_, _ = w.Write(m.Text()) // a client that has gone away misses nothing
+// seconds is Unix time. UnixNano would not reach the year 9999, in which
+// certificates end that never do (RFC 5280, section 4.1.2.5).
+func seconds(t time.Time) float64 {
+	return float64(t.Unix()) + float64(t.Nanosecond())/1e9
 }

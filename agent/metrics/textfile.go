@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
 )
 
 // pause is how long the writer of the text file waits for further changes: a
@@ -45,13 +48,33 @@ func (m *Metrics) Keep(ctx context.Context, path string, log *slog.Logger) {
 	}
 }
 
+// text returns the metrics of the agent's own in Prometheus' text format.
+// node_exporter has those of every Go program itself, and refuses to have them
+// twice.
+func (m *Metrics) text() ([]byte, error) {
+	families, err := m.own.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&b, f); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), nil
+}
+
 // write replaces the file at path. It is not synced: the next look writes it
 // anew, and a disk need not spin up for it.
 func (m *Metrics) write(path string) error {
 	// Always the same name, which does not end in .prom, so that one that a
 	// killed agent leaves is not read and does not stay.
 	temporary := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
-	err := writeNew(temporary, m.Text())
+	text, err := m.text()
+	if err == nil {
+		err = writeNew(temporary, text)
+	}
 	if err == nil {
 		err = os.Rename(temporary, path)
 	}
@@ -63,7 +86,8 @@ func (m *Metrics) write(path string) error {
 }
 
 // writeNew makes the file anew, so that what another user put in its place is
-// neither followed nor kept.
+// neither followed nor kept. prometheus.WriteToTextfile changes the mode by the
+// name of the file: the owner of the directory could point that at a private key.
 func writeNew(path string, text []byte) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

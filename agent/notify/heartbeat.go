@@ -7,34 +7,35 @@ import (
 	"net/http"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/status"
 )
 
-// A Heartbeat is a URL that is fetched while all is well. Who waits for it
-// notices a host that is dead, and an agent that hangs.
+// A Heartbeat is a URL that is fetched while all is well. The service that waits
+// for it notices a host that is dead, and an agent that hangs.
 type Heartbeat struct {
 	Service
-	Every time.Duration // not more often than that
+	Every time.Duration // the shortest time between two fetches
 }
 
 // heartbeat is what the log calls it.
 const heartbeat = "heartbeat"
 
-// A pulse fetches the URL of a heartbeat.
-type pulse struct {
+// A pinger fetches the URL of a heartbeat.
+type pinger struct {
 	*Notifier
 	fetch  func(ctx context.Context) error
 	every  time.Duration
 	streak streak
 }
 
-// run fetches the URL once for a round, when nothing critical is wrong and every
-// has passed, until ctx ends. It is the round that vouches for the host, not
-// this goroutine: without another one there is no other heartbeat.
-func (p *pulse) run(ctx context.Context, inbox <-chan report.Status) {
+// run fetches the URL until ctx ends: once after each round in which nothing
+// critical is wrong, and not before every has passed. The round vouches for the
+// host and not this goroutine, so that a loop that hangs ends the heartbeat.
+func (p *pinger) run(ctx context.Context, inbox <-chan status.Status) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var round report.Status
+	var round status.Status
 	var fresh bool // no heartbeat was tried for this round
 	var next time.Time
 	for {
@@ -58,9 +59,9 @@ func (p *pulse) run(ctx context.Context, inbox <-chan report.Status) {
 	}
 }
 
-// beat fetches the URL once and says whether it was heard. A failure is tried
+// beat fetches the URL once and says whether that succeeded. A failure is tried
 // again with the next round.
-func (p *pulse) beat(ctx context.Context) bool {
+func (p *pinger) beat(ctx context.Context) bool {
 	err := p.fetch(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -69,14 +70,14 @@ func (p *pulse) beat(ctx context.Context) bool {
 		return false
 	}
 	if p.streak.failed > 0 {
-		report.Notified.Log(ctx, p.Log, fmt.Sprintf("the heartbeat is heard again, after %d failures", p.streak.failed), slog.String(report.KeyTarget, heartbeat))
+		journal.Notified.Log(ctx, p.Log, fmt.Sprintf("the heartbeat is heard again, after %d failures", p.streak.failed), slog.String(journal.KeyTarget, heartbeat))
 	}
 	p.streak = streak{}
 	return true
 }
 
-func (h *Heartbeat) fetch(ctx context.Context) error {
+func (h Heartbeat) fetch(ctx context.Context, version string) error {
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return inTime(within, h.do(within, http.MethodGet, nil, nil))
+	return inTime(within, h.do(within, version, http.MethodGet, nil))
 }

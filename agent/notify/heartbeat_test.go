@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/status"
 )
 
 // A monitor notes when it was fetched, in minutes after its start.
@@ -26,16 +26,16 @@ func (m *monitor) fetch(context.Context) error {
 	return m.err
 }
 
-// beats starts a pulse of five minutes, and returns what gives it a round and
+// beats starts a pinger of five minutes, and returns what gives it a round and
 // what stops it.
-func (m *monitor) beats(t *testing.T, h *host) (inbox chan report.Status, stop func()) {
+func (m *monitor) beats(t *testing.T, h *host) (inbox chan status.Status, stop func()) {
 	m.start = time.Now()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	inbox = make(chan report.Status)
+	inbox = make(chan status.Status)
 	go func() {
 		defer close(done)
-		(&pulse{Notifier: &Notifier{Log: h.logger(), Unlogged: func(string) { m.unlogged++ }}, fetch: m.fetch, every: 5 * time.Minute}).run(ctx, inbox)
+		(&pinger{Notifier: &Notifier{Log: h.logger(), Unlogged: func(string) { m.unlogged++ }}, fetch: m.fetch, every: 5 * time.Minute}).run(ctx, inbox)
 	}()
 	return inbox, func() {
 		cancel()
@@ -104,7 +104,7 @@ func TestHeartbeatKnowsTheTime(t *testing.T) {
 		inbox <- found("")
 		pass(time.Minute)
 		s := found("")
-		s.Certificates = []report.Certificate{{Serial: "1", NotAfter: time.Now().Add(2 * time.Minute)}}
+		s.Certificates = []status.Certificate{{Serial: "1", NotAfter: time.Now().Add(2 * time.Minute)}}
 		inbox <- s
 		pass(time.Hour)
 		stop()

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,92 +9,98 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
-	"unicode"
+
+	"redis-cert-agent/agent/option"
+	"redis-cert-agent/agent/plain"
+	"redis-cert-agent/agent/plan"
 )
 
 const (
-	// maxBody bounds what is read of the answer of a service that refuses.
+	// maxBody bounds what is read of an answer, in bytes.
 	maxBody = 4 << 10
-	// maxText bounds an error, in characters.
+	// maxText bounds what is passed on of it, in characters.
 	maxText = 300
 )
 
-// A Service is a URL, and what is needed to be heard there.
-type Service struct {
-	URL   func() (string, error) // read at each use
-	Token func() (string, error) // for Authorization: Bearer; nil: none
-	Roots string                 // a PEM file with the roots that the service is verified by; empty: those of the system
-	Agent string                 // the value of User-Agent
-}
-
-// post sends v as JSON. Secrets are what of v must not come back in an error.
-func (s Service) post(ctx context.Context, v any, secrets ...string) error {
+// post sends v as JSON for an agent of that version.
+func (s Service) post(ctx context.Context, version string, v any) error {
 	body, err := encode(v)
 	if err != nil {
 		return err
 	}
-	return s.do(ctx, http.MethodPost, body, secrets)
+	return s.do(ctx, version, http.MethodPost, body)
 }
 
-func (s Service) do(ctx context.Context, method string, body []byte, secrets []string) error {
-	address, err := s.URL()
+func (s Service) do(ctx context.Context, version, method string, body []byte) error {
+	address, err := s.address()
 	if err != nil {
 		return err
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return errors.New("the URL is not one; write it there alone, like https://example.com/hook") // the cause quotes it
-	}
-	secrets = append(secrets, parts(address, u)...)
 	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the URL cannot be fetched; write it like https://example.com/hook")
+		return errors.New("the URL cannot be fetched; write it like https://example.com/hook") // the cause quotes it
 	}
-	req.Header.Set("User-Agent", s.Agent)
+	req.Header.Set("User-Agent", "redis-cert-agent/"+version)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if s.Token != nil {
-		token, err := s.Token()
+	if s.TokenFile.Set() {
+		token, err := s.TokenFile.Text()
 		if err != nil {
 			return err
 		}
-		secrets = append(secrets, token)
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	client, err := s.client()
 	if err != nil {
 		return err
 	}
-	resp, err := client.Do(req)
+	var answered atomic.Bool
+	trace := &httptrace.ClientTrace{GotFirstResponseByte: func() { answered.Store(true) }}
+	resp, err := client.Do(req.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
-		return errors.New(hide(cause(err).Error(), secrets))
+		return unheard(err, answered.Load())
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	return s.refusal(resp, secrets)
+	return s.refusal(resp)
 }
+
+// address returns the URL, which may be a secret.
+func (s Service) address() (address string, err error) {
+	address = s.URL
+	if s.URLFile.Set() {
+		if address, err = s.URLFile.Text(); err != nil {
+			return "", err
+		}
+	}
+	if err := urlFault(address); err != nil {
+		return "", fmt.Errorf("%w; write it there alone, like https://example.com/hook", err)
+	}
+	return address, nil
+}
+
+// guarded says whether a service may repeat a secret.
+func (s Service) guarded() bool { return s.secretBody || s.URLFile.Set() || s.TokenFile.Set() }
 
 // client makes a client for one request: the next may be days away, and its
 // roots others.
 func (s Service) client() (*http.Client, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if s.Roots != "" {
-		text, err := os.ReadFile(s.Roots)
+	if s.RootsFile != "" {
+		text, err := option.ReadFile(s.RootsFile)
 		if err != nil {
 			return nil, fmt.Errorf("roots_file: %w", err)
 		}
 		conf.RootCAs = x509.NewCertPool()
 		if !conf.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("roots_file: there is no certificate in %s; name a PEM file of root certificates", s.Roots)
+			return nil, fmt.Errorf("roots_file: there is no certificate in %s; name a PEM file of root certificates", s.RootsFile)
 		}
 	}
 	return &http.Client{
@@ -105,23 +110,38 @@ func (s Service) client() (*http.Client, error) {
 			DisableKeepAlives:      true,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
-		// A redirect would carry the token, and the news, to another host.
+		// A redirect would carry the token and the message to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
 
-// refusal tells what a service says that did not take a message.
-func (Service) refusal(resp *http.Response, secrets []string) error {
+// unheard says why there was no answer, or none that is HTTP, which Go's errors
+// quote. A *url.Error quotes the whole URL in front of the cause.
+func unheard(err error, answered bool) error {
+	if answered {
+		return errors.New("what answers does not speak HTTP; check the URL")
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return errors.New(plain.Clip(plain.OneLine(err.Error()), maxText))
+}
+
+// refusal says how a service answered that did not take a message.
+func (s Service) refusal(resp *http.Response) error {
 	code := resp.StatusCode
 	f := &Failure{
 		Text:    fmt.Sprintf("the service answers %d %s", code, http.StatusText(code)),
-		After:   retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		After:   plan.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		Lasting: code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooManyRequests,
 	}
-	// What cannot be read of it is only missing in the error.
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if said := hide(string(body), secrets); said != "" && said[0] != '<' {
-		f.Text += ": " + said
+	if !s.guarded() {
+		// What cannot be read of it is only missing in the error.
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+		if said := firstLine(body); said != "" && said[0] != '<' {
+			f.Text += ": " + said
+		}
 	}
 	switch {
 	case code/100 == 3:
@@ -134,80 +154,8 @@ func (Service) refusal(resp *http.Response, secrets []string) error {
 	return f
 }
 
-// retryAfter reads seconds or an HTTP date (RFC 9110, 10.2.3). What is neither,
-// or past, is 0.
-func retryAfter(text string, now time.Time) time.Duration {
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	return max(at.Sub(now), 0)
-}
-
-// cause returns what is wrong. A *url.Error quotes the whole URL in front of it.
-func cause(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
-
-// hide returns the first line of text without what is secret.
-func hide(text string, secrets []string) string {
-	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // the whole before its parts
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "…")
-		}
-	}
-	return firstLine(text)
-}
-
-// parts returns what of a URL a service might repeat in its answer and nobody
-// else should read: the path, the query, and the words in them that are long
-// enough to be a secret.
-func parts(address string, u *url.URL) []string {
-	all := []string{address}
-	for _, text := range []string{u.Path, u.EscapedPath(), u.RawQuery} {
-		if len(text) > 1 {
-			all = append(all, text)
-		}
-		for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("/=&;", r) }) {
-			if len(word) >= 6 {
-				all = append(all, word)
-			}
-		}
-	}
-	for _, values := range u.Query() {
-		for _, v := range values {
-			if len(v) >= 6 {
-				all = append(all, v)
-			}
-		}
-	}
-	return all
-}
-
-// firstLine makes foreign text fit for a log: its first line, without control
-// characters, and not too long.
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r), r == unicode.ReplacementChar:
-			return -1
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > maxText {
-		return string(r[:maxText-1]) + "…"
-	}
-	return s
+// firstLine returns the first line of foreign text, fit for a log.
+func firstLine(text []byte) string {
+	line, _, _ := bytes.Cut(bytes.TrimSpace(text), []byte("\n"))
+	return plain.Clip(plain.OneLine(string(line)), maxText)
 }

@@ -20,7 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/secret"
+	"redis-cert-agent/agent/status"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -28,7 +29,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // What nobody may read anywhere.
 const (
 	hookPath = "/services/T00000000/B00000000/XXXXsecretXXXX"
-	token    = "tok-secret-4711"
+	token    = "tok-secret-4e711"
 	key      = "0123456789abcdef0123456789abcdef"
 )
 
@@ -69,19 +70,21 @@ func (r *receiver) count() int {
 	return len(r.got)
 }
 
-func is(s string) func() (string, error) { return func() (string, error) { return s, nil } }
+func is(s string) secret.Secret {
+	return secret.Func(func() ([]byte, error) { return []byte(s), nil })
+}
 
 // service is that of the receiver, with a path, a query and a token that are secret.
 func (r *receiver) service() Service {
-	return Service{URL: is(r.URL + hookPath + "?key=q-secret-0815"), Token: is(token), Roots: r.roots, Agent: "redis-cert-agent/1"}
+	return Service{URLFile: is(r.URL + hookPath + "?key=q-secret-0815"), TokenFile: is(token), RootsFile: r.roots}
 }
 
 // sample is a message that has everything.
 func sample() Message {
 	return Message{
 		Status: Firing, Instance: "cache", Host: "redis1", Version: "1.2.3",
-		Problem: report.Problem{
-			Key: "expiring 7e22 CN=Root & <Sons>", Kind: report.CertExpiring, Subject: "CN=redis1", Severity: report.Critical,
+		Problem: status.Problem{
+			Key: "expiring 7e22 CN=Root & <Sons>", Kind: status.CertExpiring, Subject: "CN=redis1", Severity: status.Critical,
 			Text: "the certificate CN=redis1 (serial 7e22, on disk) ends in 2 h, says \"Root & <Sons>\" @channel", Serial: "7e22", NotAfter: start.Add(2 * time.Hour),
 		},
 		Since: start.Add(-time.Hour), Now: start, Pair: &Pair{"7e22", start.Add(2 * time.Hour)},
@@ -95,7 +98,7 @@ func isOver(m Message) Message {
 
 func isTest(m Message) Message {
 	m.Test, m.Instance, m.Pair = true, "default", nil
-	m.Problem = report.Problem{Key: "test", Kind: "test", Severity: report.Warning, Text: "this is a test"}
+	m.Problem = status.Problem{Key: "test", Kind: "test", Severity: status.Warning, Text: "this is a test"}
 	return m
 }
 
@@ -112,7 +115,7 @@ func TestPayloads(t *testing.T) {
 			request, body, head := r.got[len(r.got)-1], r.body[len(r.body)-1], r.head[len(r.head)-1]
 			r.mu.Unlock()
 			if request != "POST "+hookPath+"?key=q-secret-0815" || head.Get("Authorization") != "Bearer "+token ||
-				head.Get("Content-Type") != "application/json" || head.Get("User-Agent") != "redis-cert-agent/1" {
+				head.Get("Content-Type") != "application/json" || head.Get("User-Agent") != "redis-cert-agent/1.2.3" {
 				t.Errorf("%s: %s %v", name, request, head)
 			}
 			golden(t, name+"_"+state+".json", body)
@@ -201,23 +204,19 @@ func TestAnswers(t *testing.T) {
 		after   time.Duration
 		lasting bool
 	}{
-		"accepted":        {code: 202},
-		"nothing to say":  {code: 204},
-		"down":            {code: 500, want: "the service answers 500 Internal Server Error"},
-		"says why":        {code: 503, body: "being moved\nsecond line", want: "the service answers 503 Service Unavailable: being moved"},
-		"a page":          {code: 502, body: "<html>\n<h1>", want: "the service answers 502 Bad Gateway"},
-		"busy":            {code: 429, header: "30", want: "the service answers 429 Too Many Requests", after: 30 * time.Second},
-		"busy, a date":    {code: 503, header: "Fri, 31 Dec 1999 23:59:59 GMT", want: "the service answers 503 Service Unavailable"},
-		"busy, nonsense":  {code: 503, header: "-5", want: "the service answers 503 Service Unavailable"},
-		"too slow":        {code: 408, want: "the service answers 408 Request Timeout"},
-		"refused":         {code: 400, body: "invalid_payload", want: "the service answers 400 Bad Request: invalid_payload", lasting: true},
-		"no token":        {code: 401, want: "the service answers 401 Unauthorized; check the token, or the URL where that is the secret", lasting: true},
-		"gone":            {code: 404, body: "no_team", want: "the service answers 404 Not Found: no_team; check the URL", lasting: true},
-		"echoes the path": {code: 404, body: "Cannot POST " + hookPath, want: "the service answers 404 Not Found: Cannot POST …; check the URL", lasting: true},
-		"echoes all": {code: 403, body: "XXXXsecretXXXX T00000000 q-secret-0815 " + token + " " + key, want: "the service answers 403 Forbidden: … … … … …; check the token, or the URL where that is the secret",
+		"accepted":       {code: 202},
+		"nothing to say": {code: 204},
+		"down":           {code: 500, want: "the service answers 500 Internal Server Error"},
+		"says why":       {code: 503, body: "being moved", want: "the service answers 503 Service Unavailable"},
+		"busy":           {code: 429, header: "30", want: "the service answers 429 Too Many Requests", after: 30 * time.Second},
+		"busy, a date":   {code: 503, header: "Fri, 31 Dec 1999 23:59:59 GMT", want: "the service answers 503 Service Unavailable"},
+		"busy, nonsense": {code: 503, header: "-5", want: "the service answers 503 Service Unavailable"},
+		"too slow":       {code: 408, want: "the service answers 408 Request Timeout"},
+		"refused":        {code: 400, body: "invalid_payload", want: "the service answers 400 Bad Request", lasting: true},
+		"no token":       {code: 401, want: "the service answers 401 Unauthorized; check the token, or the URL where that is the secret", lasting: true},
+		"gone":           {code: 404, body: "no_team", want: "the service answers 404 Not Found; check the URL", lasting: true},
+		"echoes all": {code: 403, body: "XXXXsecretXXXX T00000000 q-secret-0815 " + token + " " + key, want: "the service answers 403 Forbidden; check the token, or the URL where that is the secret",
 			lasting: true},
-		"colours": {code: 500, body: "\x1b[31mno\x00\tno\x1b[0m", want: "the service answers 500 Internal Server Error: [31mno no[0m"},
-		"long":    {code: 500, body: strings.Repeat("x", 99999), want: "the service answers 500 Internal Server Error: " + strings.Repeat("x", maxText-1) + "…"},
 		"unknown": {code: 299 + 300, want: "the service answers 599 "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -240,6 +239,47 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("got %v (%+v)", err, f)
 			}
 		})
+	}
+}
+
+// What a service says is passed on where the request has no secret that it could
+// repeat.
+func TestAnswersWithoutSecrets(t *testing.T) {
+	for body, want := range map[string]string{
+		"being moved\nto another place": ": being moved",
+		"<html>\n<h1>":                  "",
+		"\x1b[31mno\x00\tno\x1b[0m":     ": [31mno no[0m",
+		strings.Repeat("x", 99999):      ": " + strings.Repeat("x", maxText-1) + "…",
+	} {
+		r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, body)
+		})
+		s := Service{URL: r.URL + "/hook", RootsFile: r.roots}
+		if err := (Webhook{s}).Send(t.Context(), sample()); err == nil || err.Error() != "the service answers 503 Service Unavailable"+want {
+			t.Errorf("%.40q: %v", body, err)
+		}
+		// A routing key is a secret in the body.
+		if err := (PagerDuty{s, is(key)}).Send(t.Context(), sample()); err == nil || err.Error() != "the service answers 503 Service Unavailable" {
+			t.Errorf("%.40q: %v", body, err)
+		}
+	}
+}
+
+// Something else than HTTP may repeat what it was sent, too.
+func TestAnswersThatAreNotHTTP(t *testing.T) {
+	for _, answer := range []string{hookPath + "\r\n\r\n", "HTTP/1.1 200 OK\r\n" + hookPath + "\r\n\r\n",
+		"HTTP/1.1 302 Found\r\nLocation: http://a b" + hookPath + "\r\n\r\n", "HTTP/1.1 secret " + hookPath + "\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: secret\r\n\r\n"} {
+		r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, answer)
+			conn.Close()
+		})
+		clean(t, Webhook{r.service()}.Send(t.Context(), sample()))
 	}
 }
 
@@ -269,7 +309,7 @@ func clean(t *testing.T, err error) {
 		t.Error("it went well")
 		return
 	}
-	for _, secret := range []string{hookPath, "XXXX", "secret", "4711", "T0000", "services", key} {
+	for _, secret := range []string{hookPath, "XXXX", "secret", "4e711", "T0000", "services", key} {
 		if strings.Contains(err.Error(), secret) {
 			t.Errorf("%q tells %q", err, secret)
 		}
@@ -302,21 +342,21 @@ func TestUnheard(t *testing.T) {
 		t.Fatal(err)
 	}
 	unknown := newReceiver(t, func(http.ResponseWriter, *http.Request) {}).service()
-	unknown.Roots = ""
+	unknown.RootsFile = ""
 	noRoots, noFile, noURL, noToken, badURL, badPort, badToken := hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service(), hangs.service()
-	noRoots.Roots = empty
-	noFile.Roots = empty + ".missing"
-	noURL.URL = func() (string, error) { return "", errors.New("there is no credential") }
-	noToken.Token = noURL.URL
-	badURL.URL = is("https://exa mple" + hookPath)
-	badPort.URL = is("https://example:XXXXsecret/")
-	badToken.Token = is("4711\nsecret")
+	noRoots.RootsFile = empty
+	noFile.RootsFile = empty + ".missing"
+	noURL.URLFile = secret.Func(func() ([]byte, error) { return nil, errors.New("there is no credential") })
+	noToken.TokenFile = noURL.URLFile
+	badURL.URLFile = is("https://exa mple" + hookPath)
+	badPort.URLFile = is("https://example:XXXXsecret/")
+	badToken.TokenFile = is("4e711\nsecret")
 	for name, c := range map[string]struct {
 		Service
 		want string
 	}{
 		"hangs":      {hangs.service(), "no answer within "},
-		"dribbles":   {dribbles.service(), "the service answers 500 Internal Server Error: xxx"},
+		"dribbles":   {dribbles.service(), "the service answers 500 Internal Server Error"},
 		"breaks":     {breaks.service(), "EOF"},
 		"closed":     {closed.service(), "connection refused"},
 		"old TLS":    {old.service(), "tls: "},
@@ -325,8 +365,8 @@ func TestUnheard(t *testing.T) {
 		"no file":    {noFile, "no such file"},
 		"no URL":     {noURL, "there is no credential"},
 		"no token":   {noToken, "there is no credential"},
-		"bad URL":    {badURL, "the URL is not one"},
-		"bad port":   {badPort, "the URL is not one"},
+		"bad URL":    {badURL, "not the URL of a web service"},
+		"bad port":   {badPort, "not the URL of a web service"},
 		"bad header": {badToken, "invalid header field value"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -362,7 +402,7 @@ func TestSlowAnswer(t *testing.T) {
 func TestOtherName(t *testing.T) {
 	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
 	s := r.service()
-	s.URL = is(strings.Replace(r.URL, "127.0.0.1", "localhost", 1) + hookPath)
+	s.URLFile = is(strings.Replace(r.URL, "127.0.0.1", "localhost", 1) + hookPath)
 	err := Webhook{s}.Send(t.Context(), sample())
 	clean(t, err)
 	if r.count() > 0 || err != nil && !strings.Contains(err.Error(), "certificate is valid for") {
@@ -370,40 +410,18 @@ func TestOtherName(t *testing.T) {
 	}
 }
 
-// A secret that a service repeats at the place where its answer is cut is hidden
-// as a whole.
-func TestHideBeforeCut(t *testing.T) {
-	for n := range maxText + 20 {
-		text := hide(strings.Repeat("x", n)+token, []string{token})
-		if strings.Contains(text, "tok") {
-			t.Fatalf("after %d characters: %s", n, text)
-		}
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"": 0, "0": 0, "120": 2 * time.Minute, "x": 0, "-1": 0, "99999999999999999999": 0,
-		start.Add(time.Minute).Format(http.TimeFormat): time.Minute, start.Add(-time.Minute).Format(http.TimeFormat): 0,
-	} {
-		if got := retryAfter(text, start); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
-		}
-	}
-}
-
 // The heartbeat is a GET, without a body.
 func TestHeartbeatFetches(t *testing.T) {
 	r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
 	s := r.service()
-	s.Token = nil
+	s.TokenFile = secret.Secret{}
 	h := Heartbeat{Service: s}
-	if err := h.fetch(t.Context()); err != nil {
+	if err := h.fetch(t.Context(), "1.2.3"); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(r.got, r.body, r.head[0]["Content-Type"], r.head[0]["Authorization"]); got != "[GET "+hookPath+"?key=q-secret-0815] [] [] []" {
 		t.Errorf("got %s", got)
 	}
 	r.Close()
-	clean(t, h.fetch(t.Context()))
+	clean(t, h.fetch(t.Context(), "1.2.3"))
 }

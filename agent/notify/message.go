@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/status"
 )
 
 // What a message says of its problem.
@@ -16,7 +16,7 @@ const (
 	Resolved = "resolved"
 )
 
-// A Message is one piece of news. Its JSON is what webhooks and commands get:
+// A Message is one notification. Its JSON is what webhooks and commands get:
 // names and meanings stay, new ones may come. Times are RFC 3339, in UTC.
 type Message struct {
 	Status   string         `json:"status"`         // firing, resolved
@@ -24,7 +24,7 @@ type Message struct {
 	Instance string         `json:"instance"`       // the agent among those of the host
 	Host     string         `json:"host"`
 	Version  string         `json:"version"` // of the agent
-	Problem  report.Problem `json:"problem"` // of resolved: as it was told last
+	Problem  status.Problem `json:"problem"` // of resolved: as it was told last
 	Since    time.Time      `json:"since"`   // when the agent first saw it
 	Now      time.Time      `json:"now"`
 	Pair     *Pair          `json:"pair"` // what a server that starts now loads; null when there is none

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/status"
 )
 
 // timeout bounds one message to one target, and one heartbeat.
@@ -16,7 +17,7 @@ const timeout = 10 * time.Second
 
 // A Sender brings a message to a service or a program. An error says what
 // happened and what to do, in one line and without any secret; a *Failure among
-// its causes tells more. Send may be called from several goroutines.
+// its causes says when to try again. Send may be called from several goroutines.
 type Sender interface {
 	Send(ctx context.Context, m Message) error
 }
@@ -30,29 +31,27 @@ type Failure struct {
 
 func (f *Failure) Error() string { return f.Text }
 
-// A Target is one place that is told.
-type Target struct {
-	Name   string        // for people
-	ID     string        // the same as long as it is the same place; names its part of the memory
-	After  time.Duration // how long a problem must last, and be gone, before that is told
-	Repeat time.Duration // how often one that lasts is told again; 0: once
-	Sender
+// A Result is how a test message fared at one target.
+type Result struct {
+	Target string        `json:"target"`
+	Took   time.Duration `json:"took"` // nanoseconds
+	Error  string        `json:"error,omitempty"`
 }
 
-// A Notifier tells targets what is wrong, and what is over.
+// A Notifier sends targets what is wrong, and what is resolved.
 type Notifier struct {
 	Instance, Host, Version string
 
 	Targets   []Target
 	Heartbeat *Heartbeat // nil: none
-	File      string     // the memory of what was told
+	File      string     // keeps what each target was sent over a restart
 
-	Board *report.Board
+	Board *status.Board
 	Log   *slog.Logger
 
-	// Unlogged is told of a failure that the log leaves out, because it has the
-	// first of the streak, for who counts them. It must not block; nil: nobody
-	// counts.
+	// Unlogged is called for each failure that the log leaves out, which has the
+	// first of a streak and one an hour, so that metrics can count them all. It
+	// must not block, and may be nil.
 	Unlogged func(target string)
 }
 
@@ -64,36 +63,36 @@ func (n *Notifier) failed(ctx context.Context, name string, s *streak, err error
 		}
 		return
 	}
-	attrs := []slog.Attr{slog.String(report.KeyTarget, name), slog.String(report.KeyError, err.Error()), slog.Int(report.KeyAttempt, s.failed)}
-	if name != heartbeat { // which waits for the next round
-		attrs = append(attrs, slog.Time(report.KeyNext, s.until))
+	attrs := []slog.Attr{slog.String(journal.KeyTarget, name), slog.String(journal.KeyError, err.Error()), slog.Int(journal.KeyAttempt, s.failed)}
+	if name != heartbeat { // the heartbeat waits for the next round
+		attrs = append(attrs, slog.Time(journal.KeyNext, s.until))
 	}
-	report.NotifyFailed.Log(ctx, n.Log, fmt.Sprintf("%s could not be told: %v", name, err), attrs...)
+	journal.NotifyFailed.Log(ctx, n.Log, fmt.Sprintf("%s could not be told: %v", name, err), attrs...)
 }
 
-// Run tells until ctx ends, and returns when nothing of it runs any more.
-// Changes gets a signal when there is another status on the board.
+// Run sends messages until ctx ends, and returns when none of its goroutines runs
+// any more. Changes gets a signal when there is another status on the board.
 func (n *Notifier) Run(ctx context.Context, changes <-chan struct{}) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	var inboxes []chan report.Status
-	start := func(run func(context.Context, <-chan report.Status)) {
-		inbox := make(chan report.Status, 1)
+	var inboxes []chan status.Status
+	start := func(run func(context.Context, <-chan status.Status)) {
+		inbox := make(chan status.Status, 1)
 		inboxes = append(inboxes, inbox)
 		running.Go(func() { run(ctx, inbox) })
 	}
-	m := recall(n.File, n.Targets)
+	file := openFile(n.File, n.Targets)
 	for _, t := range n.Targets {
-		start((&teller{Notifier: n, Target: t, book: newBook(m.targets[t.ID]), memory: m}).run)
+		start((&dispatcher{Notifier: n, Target: t, tracker: newTracker(file.targets[t.ID]), file: file}).run)
 	}
 	if h := n.Heartbeat; h != nil {
-		start((&pulse{Notifier: n, fetch: h.fetch, every: h.Every}).run)
+		start((&pinger{Notifier: n, fetch: func(ctx context.Context) error { return h.fetch(ctx, n.Version) }, every: h.Every}).run)
 	}
 	for {
 		if s := n.Board.Get(); ended(s) {
 			for _, inbox := range inboxes {
 				select {
-				case <-inbox: // nobody has looked at the one before
+				case <-inbox: // drops a status that was not read yet
 				default:
 				}
 				inbox <- s
@@ -111,14 +110,14 @@ func (n *Notifier) Run(ctx context.Context, changes <-chan struct{}) {
 // but wait. In the middle of one a server shows another certificate than the
 // newest because it is about to load it, and after a start no attempt at a
 // certificate has failed yet.
-func ended(s report.Status) bool {
+func ended(s status.Status) bool {
 	return !s.Looked.IsZero() && (s.Next.Action == "" || !s.Next.At.IsZero())
 }
 
 // Test sends a marked message to each target, and that it is over. It waits for
 // all of them, which takes no longer than twice the time for one message.
-func (n *Notifier) Test(ctx context.Context) []report.Trial {
-	all := make([]report.Trial, len(n.Targets))
+func (n *Notifier) Test(ctx context.Context) []Result {
+	all := make([]Result, len(n.Targets))
 	var running sync.WaitGroup
 	for i, t := range n.Targets {
 		running.Go(func() {
@@ -135,8 +134,8 @@ func (n *Notifier) Test(ctx context.Context) []report.Trial {
 }
 
 func (n *Notifier) try(ctx context.Context, t Target) error {
-	test := news{Firing, report.Problem{
-		Key: "test", Kind: "test", Severity: report.Warning, Text: "this is a test of redis-cert-agent; nothing is wrong",
+	test := notification{Firing, status.Problem{
+		Key: "test", Kind: "test", Severity: status.Warning, Text: "this is a test of redis-cert-agent; nothing is wrong",
 	}, time.Now()}
 	for _, status := range []string{Firing, Resolved} {
 		test.status = status
@@ -149,7 +148,7 @@ func (n *Notifier) try(ctx context.Context, t Target) error {
 	return nil
 }
 
-func (n *Notifier) message(s report.Status, what news, now time.Time) Message {
+func (n *Notifier) message(s status.Status, what notification, now time.Time) Message {
 	m := Message{
 		Status: what.status, Instance: n.Instance, Host: n.Host, Version: n.Version,
 		Problem: what.problem, Since: second(what.since), Now: second(now),
@@ -167,7 +166,7 @@ func send(ctx context.Context, t Sender, m Message) error {
 	return inTime(within, t.Send(within, m))
 }
 
-// inTime tells an error that comes from the time limit in plain words.
+// inTime puts an error that comes from the time limit in plain words.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s", timeout)

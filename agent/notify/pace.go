@@ -4,24 +4,25 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"redis-cert-agent/agent/plan"
 )
 
 const (
 	// burst messages may go to a target at once, and one each interval after
-	// that: what a server that comes and goes all day may cost.
+	// that, so that a server that comes and goes all day floods nobody.
 	burst    = 10
 	interval = 6 * time.Minute
 
-	// After a failure the next attempt is firstWait later, then twice that and
-	// so on.
-	firstWait = 5 * time.Second
-	longWait  = 10 * time.Minute
-	// maxAfter bounds what a Retry-After is believed: news gets old.
+	// maxAfter is the longest Retry-After that is believed, because messages get old.
 	maxAfter = time.Hour
 
 	// remind is how often a target that goes on failing is logged.
 	remind = time.Hour
 )
+
+// retries says when a target that took no message is tried again.
+var retries = plan.Backoff{First: 5 * time.Second, Longest: 10 * time.Minute}
 
 // A limit bounds how many messages a target gets.
 type limit struct {
@@ -46,20 +47,18 @@ type streak struct {
 }
 
 // fail takes in a failure, and returns whether it is to be logged: the first of
-// a streak, and one each hour.
+// a streak is, and one each hour.
 func (s *streak) fail(now time.Time, err error) bool {
 	var f *Failure
 	if !errors.As(err, &f) {
 		f = new(Failure)
 	}
 	s.failed++
-	wait := longWait
-	if n := s.failed - 1; !f.Lasting && n < 7 {
-		wait = min(firstWait<<n, longWait)
+	b := retries
+	if f.Lasting {
+		b.First = b.Longest // only a person can mend it
 	}
-	wait = max(wait, min(f.After, maxAfter))
-	// Hosts that failed together do not come back together.
-	s.until = now.Add(wait + rand.N(wait/10))
+	s.until = now.Add(max(b.Delay(s.failed, rand.Float64()), min(f.After, maxAfter)))
 	if s.failed > 1 && now.Sub(s.logged) < remind {
 		return false
 	}

@@ -8,14 +8,15 @@ import (
 	"strings"
 	"time"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/plain"
+	"redis-cert-agent/agent/secret"
 )
 
 // A Webhook posts each Message as JSON. Any 2xx answer is success.
 type Webhook struct{ Service }
 
 // Send implements Sender.
-func (w Webhook) Send(ctx context.Context, m Message) error { return w.post(ctx, m) }
+func (w Webhook) Send(ctx context.Context, m Message) error { return w.post(ctx, m.Version, m) }
 
 // Slack is an incoming webhook of Slack, or of what takes the same:
 // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
@@ -33,11 +34,11 @@ func (s Slack) Send(ctx context.Context, m Message) error {
 		return nil
 	case m.Test:
 	case m.Status == Resolved:
-		text += fmt.Sprintf("\nfrom %s to %s", report.Time(m.Since), report.Time(m.Now))
+		text += fmt.Sprintf("\nfrom %s to %s", plain.Time(m.Since), plain.Time(m.Now))
 	default:
-		text += "\nsince " + report.Time(m.Since)
+		text += "\nsince " + plain.Time(m.Since)
 	}
-	return s.post(ctx, struct {
+	return s.post(ctx, m.Version, struct {
 		Text string `json:"text"`
 	}{escapes.Replace(text)})
 }
@@ -46,7 +47,7 @@ func (s Slack) Send(ctx context.Context, m Message) error {
 // https://developer.pagerduty.com/docs/send-alert-event
 type PagerDuty struct {
 	Service
-	Key func() (string, error) // the routing key, read at each use
+	KeyFile secret.Secret // the integration's routing key
 }
 
 type pagerEvent struct {
@@ -76,11 +77,12 @@ const (
 
 // Send implements Sender.
 func (p PagerDuty) Send(ctx context.Context, m Message) error {
-	key, err := p.Key()
+	key, err := p.KeyFile.Text()
 	if err != nil {
 		return err
 	}
-	return p.post(ctx, pagerEventOf(m, key), key)
+	p.secretBody = true
+	return p.post(ctx, m.Version, pagerEventOf(m, key))
 }
 
 func pagerEventOf(m Message, key string) pagerEvent {
@@ -88,13 +90,9 @@ func pagerEventOf(m Message, key string) pagerEvent {
 	if m.Status == Resolved {
 		return e
 	}
-	summary := m.line()
-	if r := []rune(summary); len(r) > maxSummary {
-		summary = string(r[:maxSummary-1]) + "…"
-	}
 	e.Action, e.Client = "trigger", "redis-cert-agent"
 	e.Payload = &pagerPayload{
-		Summary: summary, Source: m.Host, Severity: string(m.Problem.Severity), Timestamp: m.Since,
+		Summary: plain.Clip(m.line(), maxSummary), Source: m.Host, Severity: string(m.Problem.Severity), Timestamp: m.Since,
 		Component: "redis-cert-agent", Group: m.Instance, Class: m.Problem.Kind, Details: m,
 	}
 	return e

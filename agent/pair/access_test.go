@@ -8,36 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"redis-cert-agent/reload/redistest"
 )
 
-const nobody = 65534
+const nobody = redistest.Nobody
 
-// as runs f with the rights of nobody, or with those of the test where that is
-// not root. Linux keeps them per thread; this one ends with f.
 func as(t *testing.T, f func() error) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		defer close(done)      // also when f fails the test
-		runtime.LockOSThread() // never unlocked, so that the thread is not used again
-		if os.Geteuid() == 0 {
-			for _, call := range [][4]uintptr{{unix.SYS_SETGROUPS, 0, 0, 0}, {unix.SYS_SETRESGID, nobody, nobody, nobody}, {unix.SYS_SETRESUID, nobody, nobody, nobody}} {
-				if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
-					done <- fmt.Errorf("become nobody: %w", errno)
-					return
-				}
-			}
-		}
-		done <- f()
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	redistest.AsNobody(t, f)
 }
 
 func needsRoot(t *testing.T, why string) {
@@ -48,7 +30,7 @@ func needsRoot(t *testing.T, why string) {
 }
 
 // wide lets nobody pass to h.
-func (h *house) wide() {
+func (h *fixture) wide() {
 	h.t.Helper()
 	h.must(os.Chmod(h.root, 0o755)) // MkdirTemp makes it 0700
 	if dir := filepath.Dir(h.root); dir != memory {
@@ -57,7 +39,7 @@ func (h *house) wide() {
 }
 
 // wantOpen fails unless Open, with the rights of nobody, says each part.
-func (h *house) wantOpen(t *testing.T, parts ...string) {
+func (h *fixture) wantOpen(t *testing.T, parts ...string) {
 	t.Helper()
 	as(t, func() error {
 		s, err := Open(h.opts)
@@ -71,37 +53,71 @@ func (h *house) wantOpen(t *testing.T, parts ...string) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Run("a directory that cannot be made", func(t *testing.T) {
-		h := newHouse(t, false)
+		h := newFixture(t, false)
 		h.wide()
 		h.must(os.Chmod(h.root, 0o555))
 		h.wantOpen(t, h.opts.Dir, "permission denied", "let the agent's user")
 	})
 	t.Run("a directory of somebody else", func(t *testing.T) {
 		needsRoot(t, "cannot make a directory of another user")
-		h := newHouse(t, false)
+		h := newFixture(t, false)
 		h.wide()
 		h.must(os.Mkdir(h.opts.Dir, 0o777))
 		h.wantOpen(t, h.opts.Dir, "belongs to user 0", "chown 65534 "+h.opts.Dir)
 	})
 	t.Run("a directory open to all", func(t *testing.T) {
-		h := newHouse(t, false)
+		h := newFixture(t, false)
 		h.must(os.Mkdir(h.opts.Dir, 0o700))
 		h.must(os.Chmod(h.opts.Dir, 0o777))
 		_, err := Open(h.opts)
-		wantErr(t, err, "chmod o-w "+h.opts.Dir)
+		wantErr(t, err, "every user of this host", "mode 0777", "chmod go-w "+h.opts.Dir)
+	})
+	t.Run("a directory open to a group", func(t *testing.T) {
+		h := newFixture(t, false)
+		h.must(os.Mkdir(h.opts.Dir, 0o700))
+		h.must(os.Chmod(h.opts.Dir, 0o770))
+		_, err := Open(h.opts)
+		wantErr(t, err, fmt.Sprintf("every member of group %d", os.Getegid()), "mode 0770", "chmod go-w "+h.opts.Dir)
+	})
+	t.Run("below a directory open to a group", func(t *testing.T) {
+		h := newFixture(t, false)
+		h.opts.Dir = filepath.Join(h.root, "shared", "below", "agent")
+		h.must(os.MkdirAll(h.opts.Dir, 0o755))
+		h.must(os.Chmod(filepath.Join(h.root, "shared"), 0o775))
+		_, err := Open(h.opts)
+		wantErr(t, err, "directory "+h.opts.Dir, "mode 0775", "chmod go-w "+filepath.Join(h.root, "shared"))
+	})
+	t.Run("below a directory of another user", func(t *testing.T) {
+		needsRoot(t, "cannot make a directory of another user")
+		h := newFixture(t, false)
+		h.opts.Dir = filepath.Join(h.root, "theirs", "agent")
+		h.must(os.MkdirAll(h.opts.Dir, 0o755))
+		h.must(os.Chown(filepath.Dir(h.opts.Dir), nobody, nobody))
+		_, err := Open(h.opts)
+		wantErr(t, err, "user 65534 could replace the key", "chown root "+filepath.Dir(h.opts.Dir))
+	})
+	t.Run("behind a link of another user", func(t *testing.T) {
+		needsRoot(t, "cannot make a link of another user")
+		h := newFixture(t, false)
+		h.must(os.Chmod(h.root, 0o777|os.ModeSticky))
+		h.must(os.Mkdir(filepath.Join(h.root, "real"), 0o750))
+		h.must(os.Symlink("real", h.opts.Dir))
+		h.must(os.Lchown(h.opts.Dir, nobody, nobody))
+		_, err := Open(h.opts)
+		wantErr(t, err, h.opts.Dir+", which leads to it, is another user's")
 	})
 	t.Run("a file", func(t *testing.T) {
-		h := newHouse(t, false)
+		h := newFixture(t, false)
 		write(t, h.opts.Dir, nil)
 		_, err := Open(h.opts)
 		wantErr(t, err, h.opts.Dir, "it is a file")
 	})
 	for name, o := range map[string]Options{
-		"absolute":   {Dir: "agent"},
-		"every user": {Dir: "/nowhere/x", Mode: 0o644},
-		"together":   {Dir: "/nowhere/x", Paths: Paths{Cert: "/nowhere/a"}},
-		"two files":  {Dir: "/nowhere/x", Paths: Paths{Cert: "/nowhere/a", Key: "/nowhere/./a"}},
-		"/relative":  {Dir: "/nowhere/x", Paths: Paths{Cert: "a/relative", Key: "/nowhere/b"}},
+		"is not an absolute path": {Dir: "agent"},
+		"everybody":               {Dir: "/nowhere/x", Mode: 0o644},
+		"together":                {Dir: "/nowhere/x", Paths: Paths{Cert: "/nowhere/a"}},
+		"already paths.cert":      {Dir: "/nowhere/x", Paths: Paths{Cert: "/nowhere/a", Key: "/nowhere/./a"}},
+		"/relative":               {Dir: "/nowhere/x", Paths: Paths{Cert: "a/relative", Key: "/nowhere/b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(o)
@@ -111,7 +127,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestLock(t *testing.T) {
-	h := newHouse(t, false)
+	h := newFixture(t, false)
 	text, err := json.Marshal(job{Options: h.opts, Verbs: []string{"hold"}})
 	h.must(err)
 	self, err := os.Executable()
@@ -131,7 +147,7 @@ func TestLock(t *testing.T) {
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("error %v is not ErrLocked", err)
 	}
-	wantErr(t, err, fmt.Sprintf("(process %d)", cmd.Process.Pid), "systemctl stop", h.opts.Dir)
+	wantErr(t, err, fmt.Sprintf("(process %d)", cmd.Process.Pid), fmt.Sprintf("systemctl status %d", cmd.Process.Pid), h.opts.Dir)
 	h.must(cmd.Process.Kill())
 	_ = cmd.Wait() // killed
 	h.open()       // the lock went with the process
@@ -143,7 +159,7 @@ func TestLock(t *testing.T) {
 // service's user could not remove.
 func TestRootWorksForTheOwner(t *testing.T) {
 	needsRoot(t, "cannot make a directory of another user")
-	h := newHouse(t, false)
+	h := newFixture(t, false)
 	h.wide()
 	h.must(os.Mkdir(h.opts.Dir, 0o750))
 	h.must(os.Chown(h.opts.Dir, nobody, nobody))
@@ -183,7 +199,7 @@ func TestRootWorksForTheOwner(t *testing.T) {
 
 func TestGroupThatIsNotOurs(t *testing.T) {
 	needsRoot(t, "what groups the test's user is in is not known")
-	h := newHouse(t, false)
+	h := newFixture(t, false)
 	h.wide()
 	h.must(os.Chown(h.root, nobody, nobody))
 	h.opts.GID = 0
@@ -193,7 +209,7 @@ func TestGroupThatIsNotOurs(t *testing.T) {
 // The key of a redis that was set up by hand is often for redis alone.
 func TestForeignKeyThatCannotBeRead(t *testing.T) {
 	needsRoot(t, "cannot make a file of another user")
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.wide()
 	p := issue(t)
 	lay(t, h.files(), p)
@@ -227,8 +243,37 @@ func TestForeignKeyThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A directory that the unit hides is named as the cause, and neither owner nor mode.
+func TestHiddenDirectory(t *testing.T) {
+	h := newFixture(t, true)
+	h.wide()
+	lay(t, h.files(), issue(t))
+	hidden := filepath.Dir(h.opts.Paths.Cert)
+	h.must(os.Chmod(hidden, 0)) // as systemd's own /run/systemd/inaccessible/dir
+	t.Cleanup(func() { os.Chmod(hidden, 0o755) })
+	if os.Geteuid() == 0 {
+		h.must(os.Chown(h.root, nobody, nobody))
+	}
+	as(t, func() error {
+		s, err := Open(h.opts)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		st, err := s.Load()
+		if err != nil || st.Foreign == nil {
+			return errors.Join(err, errors.New("nothing is told of the files"))
+		}
+		wantErr(t, st.Foreign.Err, h.opts.Paths.Cert, "permission denied", "the unit hides "+hidden+" from the agent (InaccessiblePaths=)", "/usr/share/doc/redis-cert-agent/examples")
+		if strings.Contains(st.Foreign.Err.Error(), "ReadWritePaths") {
+			t.Errorf("it names another cause as well: %v", st.Foreign.Err)
+		}
+		return nil
+	})
+}
+
 func TestPlainDirectoryThatCannotBeWritten(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.wide()
 	p := issue(t)
 	lay(t, h.files(), p)

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 // A job is what a child does: open the store, and then each verb.
 type job struct {
 	Options Options
-	Verbs   []string // put (the pair in New, then Switch), link, adopt, back, prune, hold
+	Verbs   []string // put (the pair in New, then Switch), link, adopt, back, share, remember, prune, hold
 	New     texts
 }
 
@@ -83,6 +83,13 @@ func (j *job) do(s *Store, verb string) error {
 		return err
 	case "back":
 		return s.Switch(1)
+	case "share":
+		return s.Share()
+	case "remember":
+		if _, err := s.Load(); err != nil {
+			return err
+		}
+		return s.Remember()
 	case "prune":
 		return s.Prune()
 	case "hold":
@@ -152,8 +159,8 @@ func (c call) reads() bool {
 }
 
 // calls runs a job to its end and returns the system calls of its thread, from
-// the one that opens the lock.
-func calls(t testing.TB, j job) (work []call) {
+// the first that names a path in from.
+func calls(t testing.TB, j job, from string) (work []call) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "strace")
 	if out, _, err := straced(t, j, log); err != nil {
@@ -170,12 +177,15 @@ func calls(t testing.TB, j job) (work []call) {
 			continue // of another thread, or about a signal or an exit
 		}
 		count[name]++
-		if len(work) > 0 || strings.Contains(text, filepath.Join(j.Options.Dir, "lock")) {
+		if len(work) > 0 || strings.Contains(text, from) {
 			work = append(work, call{name, count[name], text})
 		}
 	}
 	return work
 }
+
+// afterOpen is what calls takes for the work on a directory that is there.
+func afterOpen(j job) string { return filepath.Join(j.Options.Dir, "lock") }
 
 func logged(t testing.TB, log string) []string {
 	t.Helper()

@@ -1,5 +1,6 @@
 // Package pair keeps a certificate, its key and its CA certificates on disk so
-// that the three are always of one piece.
+// that the three are always of one piece: the agent's own pair in a [Store]. An
+// [External] reads a pair that another program renews.
 //
 // Whatever process opens the files after a crash, a SIGKILL or a power loss, at
 // whichever system call that came, finds a certificate and a key that belong
@@ -12,8 +13,9 @@
 //	Dir/generations/000007/redis.key    its private key
 //	Dir/generations/000007/ca.crt       what tls-ca-cert-file gets; absent when there is none
 //	Dir/generations/000007/origin.json  who made it, when, and digests of the above; no secrets
-//	Dir/found/                          what others had written and the agent took away
-//	Dir/seen                            fingerprints of leaves that another hand renewed
+//	Dir/ca.crt                          a copy of current/ca.crt that everybody on this host may read
+//	Dir/found/                          what other programs wrote and the agent replaced; has private keys
+//	Dir/seen                            fingerprints of the leaves that were here last
 //	Dir/lock                            held by the one process that may change any of this
 //
 // redis.conf names Dir/current/redis.crt and its two neighbours, or plain paths
@@ -43,7 +45,7 @@
 //
 //	cert key   how it came about              changing current first    linking first
 //	F    F     files before the agent, or     touches neither           mixes E with current
-//	           both replaced by another hand
+//	           both replaced since
 //	C    F     stopped between two links,     mixes E with the new      harmless only if current
 //	F    C     or one file was replaced       generation                holds E
 //	C    C     linked; or written in place    moves both at once        nothing to do
@@ -63,28 +65,33 @@
 // bytes: they are kept under Dir/found before a link takes their place, and the
 // pair is whole again with the last link.
 //
+// Dir/found has a file for each such text, readable by the agent's user alone,
+// and whole generations that were not adopted, as readable as any pair. They are
+// kept for people, with the time of writing in their names: the agent needs none
+// and removes none.
+//
 // A plain path that cannot be replaced, because it is a mount of its own or
 // because its directory cannot be written, is an error before anything has
 // changed. The agent never writes into a file that redis reads.
 //
-// # Another hand's files
+// # A pair that another program renews
 //
-// Where another hand renews the pair ([Options.Theirs]) there is no generation
-// and no link: the store reads the files where they are, whatever links lead
-// there, and tells a whole pair from what a write in progress leaves. Nothing
-// here can be promised of a crash: how the files change is that hand's affair.
+// An [External] makes no generation and no link: it reads the files where they
+// are, whatever links lead there, and tells a whole pair from what a write in
+// progress leaves. Nothing here can be promised of a crash, because the agent does
+// not write the files.
 //
 // # What cannot be promised
 //
 // redis opens the two files one after the other. A process that opens the
 // certificate before a switch and the key after it gets one of each. Redis
 // opens both within one CONFIG SET, or at its start, and the agent sends that
-// CONFIG SET after its switch, so only a redis that another hand starts or
+// CONFIG SET after its switch, so only a redis that another program starts or
 // reloads within those microseconds can meet it; it then refuses the files or
 // fails its handshakes until the next reload, which the agent's proof demands.
 // The promise of this package is for a process that starts after a crash.
 //
-// Another hand that writes at the same time knows nothing of the lock. A file
+// Another program that writes at the same time knows nothing of the lock. A file
 // that it renames onto a plain path between the agent's last look and the
 // agent's rename is lost; the two are neighbouring system calls.
 package pair

@@ -1,11 +1,14 @@
 package pair
 
 import (
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"redis-cert-agent/agent/disk"
 )
 
 // TestFaults lets each system call that changes the disk fail once, as it does
@@ -24,7 +27,7 @@ func TestFaults(t *testing.T) {
 			j.Verbs = slices.DeleteFunc(slices.Clone(j.Verbs), func(v string) bool { return v == "prune" })
 			log := filepath.Join(t.TempDir(), "strace")
 			started := map[string]bool{}
-			for _, c := range slices.DeleteFunc(calls(t, j), call.cannotFail) {
+			for _, c := range slices.DeleteFunc(calls(t, j, afterOpen(j)), call.cannotFail) {
 				h, full := sc.build(t, a, b, fresh)
 				full.Verbs = j.Verbs
 				kind := "ENOSPC"
@@ -61,9 +64,7 @@ func (c call) cannotFail() bool {
 var quoted = regexp.MustCompile(`"([^"]*)"|\d<([^>]*)>`)
 
 // TestSyncs holds the order of the system calls against what fsync(2) and
-// rename(2) promise, because a kill does not show what a power loss would: a
-// file is synced after its last change and before a rename makes it reachable,
-// and the directory of a rename is synced before the next one.
+// rename(2) promise, because a kill does not show what a power loss would.
 func TestSyncs(t *testing.T) {
 	for _, sc := range scenarios {
 		if sc.name == "rotate" {
@@ -73,40 +74,68 @@ func TestSyncs(t *testing.T) {
 			t.Parallel()
 			a, b := sc.pairs(t)
 			_, j := sc.build(t, a, b, issue(t))
-			dirty := map[string]string{}
-			renames := 0
-			for _, c := range calls(t, j) {
-				var paths []string
-				for _, m := range quoted.FindAllStringSubmatch(c.text, -1) {
-					paths = append(paths, m[1]+m[2])
-				}
-				if len(paths) == 0 || strings.HasSuffix(paths[0], "/lock") || strings.Contains(c.text, "= -1 ") {
-					continue
-				}
-				switch {
-				case c.name == "fsync":
-					delete(dirty, paths[0])
-				case strings.HasPrefix(c.name, "rename"):
-					renames++
-					unsynced(t, c, dirty, paths[0])
-					dirty[filepath.Dir(paths[1])] = c.text
-				case strings.HasPrefix(c.name, "mkdir"):
-					dirty[filepath.Dir(paths[0])] = c.text
-				case c.name == "openat" && !c.reads():
-					dirty[paths[0]] = c.text
-					dirty[filepath.Dir(paths[0])] = c.text
-				case c.name == "write", c.name == "fchmod", c.name == "fchown":
-					dirty[paths[0]] = c.text
-				}
-			}
-			for path, why := range dirty {
-				t.Errorf("%s is never synced after %s", path, why)
-			}
-			if renames == 0 {
-				t.Error("no rename seen")
-			}
+			checkSyncs(t, calls(t, j, afterOpen(j)))
 		})
 	}
+}
+
+// checkSyncs fails unless a file is synced after its last change and before a
+// rename makes it reachable, the directory of a rename is synced before the next
+// one, and that of a new directory before anything is made in the new one.
+func checkSyncs(t *testing.T, work []call) {
+	t.Helper()
+	dirty := map[string]string{} // what is not on disk, and the call that changed it
+	fresh := map[string]string{} // directories whose name is not on disk, likewise
+	renames := 0
+	for _, c := range work {
+		paths := c.paths()
+		if len(paths) == 0 || strings.HasSuffix(paths[0], "/lock") || strings.Contains(c.text, "= -1 ") {
+			continue
+		}
+		name := paths[len(paths)-1] // that the call makes, if it makes one
+		dir := filepath.Dir(name)
+		switch {
+		case c.name == "fsync":
+			delete(dirty, paths[0])
+			maps.DeleteFunc(fresh, func(path, _ string) bool { return filepath.Dir(path) == paths[0] })
+			continue
+		case strings.HasPrefix(c.name, "rename"):
+			renames++
+			unsynced(t, c, dirty, paths[0])
+			dirty[dir] = c.text
+			fresh[name] = c.text
+		case strings.HasPrefix(c.name, "mkdir"):
+			dirty[dir] = c.text
+			fresh[name] = c.text
+		case c.name == "openat" && !c.reads():
+			dirty[name] = c.text
+			dirty[dir] = c.text
+		case c.name == "write", strings.HasPrefix(c.name, "fchmod"), strings.HasPrefix(c.name, "fchown"):
+			dirty[paths[0]] = c.text
+			continue
+		default:
+			continue
+		}
+		if why, ok := fresh[dir]; ok && !strings.HasPrefix(filepath.Base(dir), disk.TemporaryPrefix) {
+			t.Errorf("%s is made in a directory that is not on disk since %s", c.text, why)
+		}
+	}
+	for path, why := range dirty {
+		t.Errorf("%s is never synced after %s", path, why)
+	}
+	if renames == 0 {
+		t.Error("no rename seen")
+	}
+}
+
+// paths returns the absolute paths in the text of a call.
+func (c call) paths() (paths []string) {
+	for _, m := range quoted.FindAllStringSubmatch(c.text, -1) {
+		if path := m[1] + m[2]; strings.HasPrefix(path, "/") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // unsynced fails when anything that the rename c makes reachable, or that it

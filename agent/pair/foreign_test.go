@@ -12,8 +12,8 @@ import (
 	"redis-cert-agent/agent/cert"
 )
 
-// wantForeign fails unless p is there as another hand's, in files.
-func (h *house) wantForeign(p *cert.Pair, files ...string) *Foreign {
+// wantForeign fails unless p is there as another program's, in files.
+func (h *fixture) wantForeign(p *cert.Pair, files ...string) *Foreign {
 	h.t.Helper()
 	f := h.load().Foreign
 	if f == nil || f.Err != nil || f.Pair.Fingerprint() != p.Fingerprint() {
@@ -25,7 +25,7 @@ func (h *house) wantForeign(p *cert.Pair, files ...string) *Foreign {
 	return f
 }
 
-func (h *house) adopt(f *Foreign) *Generation {
+func (h *fixture) adopt(f *Foreign) *Generation {
 	h.t.Helper()
 	g, err := h.store.Adopt(f, Origin{Method: Adopted, Time: time.Now()})
 	h.must(err)
@@ -35,30 +35,30 @@ func (h *house) adopt(f *Foreign) *Generation {
 	return g
 }
 
-// The ways in which another hand replaces a whole pair.
+// The ways in which another program replaces a whole pair.
 func TestAdopt(t *testing.T) {
-	type step func(h *house, current, p *cert.Pair) (files []string)
+	type step func(h *fixture, current, p *cert.Pair) (files []string)
 	same := map[string]bool{"certificate alone": true, "certificate alone, in place": true}
 	for name, do := range map[string]step{
-		"renamed over": func(h *house, _, p *cert.Pair) []string {
+		"renamed over": func(h *fixture, _, p *cert.Pair) []string {
 			overwrite(t, h.opts.Paths.Cert, p.CertPEM())
 			overwrite(t, h.opts.Paths.Key, keyPEM(t, p))
 			return []string{h.opts.Paths.Cert, h.opts.Paths.Key}
 		},
-		"in place": func(h *house, _, p *cert.Pair) []string {
+		"in place": func(h *fixture, _, p *cert.Pair) []string {
 			write(t, h.opts.Paths.Key, keyPEM(t, p))
 			write(t, h.opts.Paths.Cert, p.CertPEM())
 			return []string{h.through().Cert}
 		},
-		"certificate alone": func(h *house, _, p *cert.Pair) []string {
+		"certificate alone": func(h *fixture, _, p *cert.Pair) []string {
 			overwrite(t, h.opts.Paths.Cert, p.CertPEM())
 			return []string{h.opts.Paths.Cert}
 		},
-		"certificate alone, in place": func(h *house, _, p *cert.Pair) []string {
+		"certificate alone, in place": func(h *fixture, _, p *cert.Pair) []string {
 			write(t, h.opts.Paths.Cert, p.CertPEM())
 			return []string{h.through().Cert}
 		},
-		"pointed elsewhere": func(h *house, _, p *cert.Pair) []string {
+		"pointed elsewhere": func(h *fixture, _, p *cert.Pair) []string {
 			live := h.root + "/live"
 			h.must(os.Mkdir(live, 0o700))
 			write(t, live+"/fullchain.pem", p.CertPEM())
@@ -69,7 +69,7 @@ func TestAdopt(t *testing.T) {
 			}
 			return []string{h.opts.Paths.Cert, h.opts.Paths.Key}
 		},
-		"one file, one in place": func(h *house, _, p *cert.Pair) []string {
+		"one file, one in place": func(h *fixture, _, p *cert.Pair) []string {
 			overwrite(t, h.opts.Paths.Cert, p.CertPEM())
 			write(t, h.opts.Paths.Key, keyPEM(t, p))
 			return []string{h.opts.Paths.Cert, h.through().Key}
@@ -100,7 +100,7 @@ func TestAdopt(t *testing.T) {
 }
 
 func TestAdoptPlainFiles(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.open()
 	p := issue(t)
 	lay(t, h.files(), p)
@@ -121,7 +121,7 @@ func TestAdoptPlainFiles(t *testing.T) {
 }
 
 func TestAdoptWithTheCAOfTheCaller(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	ca := h.opts.Paths.CA
 	h.opts.Paths.CA = ""
 	h.open()
@@ -141,7 +141,7 @@ func TestAdoptWithTheCAOfTheCaller(t *testing.T) {
 }
 
 func TestAdoptWhatChangedMeanwhile(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.open()
 	lay(t, h.files(), issue(t))
 	f := h.load().Foreign
@@ -180,20 +180,20 @@ func TestBrokenForeign(t *testing.T) {
 	other := issue(t)
 	encrypted := []byte("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n")
 	for name, c := range map[string]struct {
-		break_ func(h *house, f Paths)
+		break_ func(h *fixture, f Paths)
 		says   []string
 	}{
-		"key of another":        {func(h *house, f Paths) { overwrite(t, f.Key, keyPEM(t, other)) }, []string{"my.key", "does not belong", "redis.crt"}},
-		"certificate alone":     {func(h *house, f Paths) { overwrite(t, f.Cert, other.CertPEM()) }, []string{"redis.key", "does not belong", "my.crt"}},
-		"truncated":             {func(h *house, f Paths) { overwrite(t, f.Cert, other.CertPEM()[:200]) }, []string{"my.crt"}},
-		"empty":                 {func(h *house, f Paths) { overwrite(t, f.Key, nil) }, []string{"my.key"}},
-		"encrypted":             {func(h *house, f Paths) { overwrite(t, f.Key, encrypted) }, []string{"my.key", "encrypted"}},
-		"DER":                   {func(h *house, f Paths) { overwrite(t, f.Cert, other.Leaf().Raw) }, []string{"my.crt"}},
-		"a CA that is none":     {func(h *house, f Paths) { overwrite(t, f.CA, []byte("x")) }, []string{"my-ca.crt"}},
-		"truncated in place":    {func(h *house, f Paths) { h.must(os.Truncate(f.Cert, 100)) }, []string{"current/redis.crt"}},
-		"mismatched in place":   {func(h *house, f Paths) { write(t, f.Cert, other.CertPEM()) }, []string{"current/redis.key", "does not belong"}},
-		"key removed from ours": {func(h *house, f Paths) { h.must(os.Remove(h.store.generation(1) + "/redis.key")) }, []string{"redis.key", "missing"}},
-		"everything at once": {func(h *house, f Paths) {
+		"key of another":        {func(h *fixture, f Paths) { overwrite(t, f.Key, keyPEM(t, other)) }, []string{"my.key", "does not belong", "redis.crt"}},
+		"certificate alone":     {func(h *fixture, f Paths) { overwrite(t, f.Cert, other.CertPEM()) }, []string{"redis.key", "does not belong", "my.crt"}},
+		"truncated":             {func(h *fixture, f Paths) { overwrite(t, f.Cert, other.CertPEM()[:200]) }, []string{"my.crt"}},
+		"empty":                 {func(h *fixture, f Paths) { overwrite(t, f.Key, nil) }, []string{"my.key"}},
+		"encrypted":             {func(h *fixture, f Paths) { overwrite(t, f.Key, encrypted) }, []string{"my.key", "encrypted"}},
+		"DER":                   {func(h *fixture, f Paths) { overwrite(t, f.Cert, other.Leaf().Raw) }, []string{"my.crt"}},
+		"a CA that is none":     {func(h *fixture, f Paths) { overwrite(t, f.CA, []byte("x")) }, []string{"my-ca.crt"}},
+		"truncated in place":    {func(h *fixture, f Paths) { h.must(os.Truncate(f.Cert, 100)) }, []string{"current/redis.crt"}},
+		"mismatched in place":   {func(h *fixture, f Paths) { write(t, f.Cert, other.CertPEM()) }, []string{"current/redis.key", "does not belong"}},
+		"key removed from ours": {func(h *fixture, f Paths) { h.must(os.Remove(h.store.generation(1) + "/redis.key")) }, []string{"redis.key", "missing"}},
+		"everything at once": {func(h *fixture, f Paths) {
 			overwrite(t, f.Cert, []byte("c"))
 			overwrite(t, f.Key, []byte("k"))
 			overwrite(t, f.CA, []byte("a"))
@@ -225,7 +225,7 @@ func TestBrokenForeign(t *testing.T) {
 }
 
 // plainTexts returns the texts of the plain files that are files.
-func (h *house) plainTexts() (lost [][]byte) {
+func (h *fixture) plainTexts() (lost [][]byte) {
 	h.t.Helper()
 	for _, p := range []string{h.opts.Paths.Cert, h.opts.Paths.Key, h.opts.Paths.CA} {
 		if fi, err := os.Lstat(p); err == nil && fi.Mode().IsRegular() {
@@ -238,7 +238,7 @@ func (h *house) plainTexts() (lost [][]byte) {
 }
 
 // wantKept fails unless each text is still in a generation or under found.
-func (h *house) wantKept(texts [][]byte) {
+func (h *fixture) wantKept(texts [][]byte) {
 	h.t.Helper()
 	have := h.found()
 	for _, path := range tree(h.t, filepath.Join(h.opts.Dir, "generations")) {
@@ -260,7 +260,7 @@ func TestLinkOverAWholePair(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ours := issue(t)
 			theirs := issue(t)
-			h := newHouse(t, true)
+			h := newFixture(t, true)
 			if linkedBefore {
 				h = linked(t, ours)
 				theirs = reissue(t, ours)
@@ -293,6 +293,28 @@ func TestSwitchLinksFirst(t *testing.T) {
 	h.wantLinked(fresh)
 }
 
+// A switch away from a damaged generation may have to link first. What another program put
+// there is kept, and is not what the agent goes on with.
+func TestSwitchFromADamagedPair(t *testing.T) {
+	ours, next, theirs := issue(t), issue(t), issue(t)
+	h := linked(t, ours)
+	damaged := h.put(next)
+	write(t, h.opts.Paths.Key, keyPEM(t, theirs)) // through the link
+	overwrite(t, h.opts.Paths.Cert, theirs.CertPEM())
+	h.wantForeign(theirs, h.load().Foreign.Files...)
+	h.must(h.store.Switch(1))
+	h.wantLinked(ours)
+	for _, g := range h.load().All {
+		if g.ID != 1 && g.ID != damaged.ID {
+			t.Errorf("generation %d is %s, of method %s", g.ID, cert.Serial(g.Pair.Leaf()), g.Origin.Method)
+		}
+	}
+	if slices.Contains(h.load().Known, theirs.Fingerprint()) {
+		t.Error("a server is recognised by what was never taken in")
+	}
+	h.wantKept([][]byte{theirs.CertPEM(), keyPEM(t, theirs)})
+}
+
 func TestSecondLinkKeepsOneCopy(t *testing.T) {
 	h := linked(t, issue(t))
 	for range 3 {
@@ -311,11 +333,11 @@ func TestSecondLinkKeepsOneCopy(t *testing.T) {
 	}
 }
 
-// On a host where only the CA was set up, there is no pair of another hand, and
+// On a host where only the CA was set up, there is no foreign pair, and
 // what the CA file says can be kept.
 func TestOnlyACA(t *testing.T) {
 	p := issue(t)
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.open()
 	write(t, h.opts.Paths.CA, append([]byte("our root\n"), p.CAPEM()...))
 	st := h.load()
@@ -331,7 +353,7 @@ func TestOnlyACA(t *testing.T) {
 
 func TestHalfAPair(t *testing.T) {
 	p := issue(t)
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.open()
 	write(t, h.opts.Paths.Key, keyPEM(t, p))
 	wantErr(t, h.load().Foreign.Err, "redis.crt", "missing", h.opts.Paths.Key)
@@ -341,7 +363,7 @@ func TestPathsThatCannotBeReplaced(t *testing.T) {
 	p := issue(t)
 	h := linked(t, p)
 	overwrite(t, h.opts.Paths.Cert, make([]byte, maxFile+1))
-	wantErr(t, h.load().Foreign.Err, h.opts.Paths.Cert, "no PEM file")
+	wantErr(t, h.load().Foreign.Err, h.opts.Paths.Cert, "too large")
 	wantErr(t, h.store.Link(), h.opts.Paths.Cert, "no copy", "move it away")
 	h.must(os.Remove(h.opts.Paths.Cert))
 	h.must(h.store.Link())

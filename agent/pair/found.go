@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"redis-cert-agent/agent/disk"
 )
 
 // keepCopy writes text to Dir/found under a name with the time that the file
@@ -18,19 +20,14 @@ func (s *Store) keepCopy(name string, text []byte, written time.Time) error {
 	if err != nil || known {
 		return err
 	}
-	if err := s.makeFound(); err != nil {
-		return err
-	}
-	tmp := filepath.Join(s.foundDir(), tmpPrefix+name)
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := makeDirs(s.foundDir(), s.mkdir); err != nil {
 		return explain("keep a copy", err)
 	}
-	err = writeFiles(newFile{tmp, text, s.dirUID, -1, 0o600})
+	path, err := s.freeName(name + "-" + stamp(written))
 	if err == nil {
-		err = s.moveToFound(tmp, name+"-"+stamp(written))
+		err = disk.Replace(path, text)
 	}
 	if err != nil {
-		_ = os.Remove(tmp)
 		return explain("keep a copy", err)
 	}
 	return nil
@@ -38,37 +35,20 @@ func (s *Store) keepCopy(name string, text []byte, written time.Time) error {
 
 func stamp(t time.Time) string { return t.UTC().Format("20060102T150405Z") }
 
-func (s *Store) makeFound() error {
-	err := s.mkdir(s.foundDir())
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		err = syncDir(s.dir)
-	}
-	if err != nil {
-		return explain("keep a copy", err)
-	}
-	return nil
-}
-
-// moveToFound renames from into Dir/found, under a name that is free there.
-func (s *Store) moveToFound(from, name string) error {
-	to := filepath.Join(s.foundDir(), name)
+// freeName returns the path of a file of Dir/found that is not there: name, or
+// name with a number.
+func (s *Store) freeName(name string) (string, error) {
+	path := filepath.Join(s.foundDir(), name)
 	for n := 2; ; n++ {
-		_, err := os.Lstat(to)
+		_, err := os.Lstat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			break
+			return path, nil
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
-		to = filepath.Join(s.foundDir(), fmt.Sprintf("%s.%d", name, n))
+		path = filepath.Join(s.foundDir(), fmt.Sprintf("%s.%d", name, n))
 	}
-	if err := os.Rename(from, to); err != nil {
-		return err
-	}
-	return syncDir(s.foundDir())
 }
 
 // isFound says whether a file of Dir/found holds text.
@@ -81,7 +61,7 @@ func (s *Store) isFound(text []byte) (bool, error) {
 		return false, explain("keep a copy", err)
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), tmpPrefix) {
+		if !e.Type().IsRegular() || strings.HasPrefix(e.Name(), disk.TemporaryPrefix) {
 			continue
 		}
 		have, err := readFile(filepath.Join(s.foundDir(), e.Name()))

@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
 )
 
 // parseID returns the ID that a directory name stands for.
@@ -34,8 +36,12 @@ func (s *Store) generations() ([]*Generation, error) {
 	return all, nil
 }
 
-func (s *Store) ids() ([]int, error) {
-	entries, err := os.ReadDir(s.generationsDir())
+func (d *directory) generationsDir() string  { return filepath.Join(d.dir, "generations") }
+func (d *directory) generation(i int) string { return filepath.Join(d.generationsDir(), dirName(i)) }
+func dirName(id int) string                  { return fmt.Sprintf("%06d", id) }
+
+func (d *directory) ids() ([]int, error) {
+	entries, err := os.ReadDir(d.generationsDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, explain("read generations", err)
 	}
@@ -49,11 +55,26 @@ func (s *Store) ids() ([]int, error) {
 	return ids, nil
 }
 
-// readGeneration reads one generation. What is wrong with it is in its Err. The
-// files are read each time; a whole generation whose bytes are those of the
-// last time is not parsed anew, which for a large RSA key takes milliseconds.
+// readGeneration reads one generation. What is wrong with it is in its Err. A whole
+// one whose files have not changed since they were read last is not read anew, nor one
+// whose bytes are the same parsed, which for a large RSA key takes milliseconds.
 func (s *Store) readGeneration(id int) *Generation {
 	dir := s.generation(id)
+	started, stamps, last := time.Now(), stampGeneration(dir), s.whole[id]
+	if last != nil && last.rested && stamps == last.stamps {
+		return last
+	}
+	g := s.readFiles(id, dir, last)
+	g.stamps, g.rested = stamps, stamps.atRest(started)
+	if g.Err == nil {
+		s.whole[id] = g
+	}
+	return g
+}
+
+// readFiles reads the files of a generation. It returns last, the whole generation that
+// was there before, where they hold the same.
+func (s *Store) readFiles(id int, dir string, last *Generation) *Generation {
 	g := &Generation{ID: id, dir: dir}
 	for r, name := range fileNames {
 		g.text[r], g.errs[r] = readFile(filepath.Join(dir, name))
@@ -66,8 +87,8 @@ func (s *Store) readGeneration(id int) *Generation {
 	}
 	var rec record
 	var err error
-	g.record, err = readFile(filepath.Join(dir, "origin.json"))
-	if last := s.whole[id]; err == nil && last != nil && g.reads(last) {
+	g.record, err = readFile(filepath.Join(dir, recordName))
+	if err == nil && last != nil && g.reads(last) {
 		return last
 	}
 	if err == nil {
@@ -85,7 +106,6 @@ func (s *Store) readGeneration(id int) *Generation {
 			return g
 		}
 	}
-	s.whole[id] = g
 	return g
 }
 
@@ -104,12 +124,7 @@ var errInPlace = errors.New("changed in place since the agent wrote it")
 // check parses a generation's files, holds them against the record, and says
 // for each file what is wrong with it.
 func check(t texts, errs [3]error, rec record) (*cert.Pair, [3]error) {
-	chain, key, ca, perrs := parse(t)
-	for r := range errs {
-		if errs[r] == nil {
-			errs[r] = perrs[r]
-		}
-	}
+	chain, key, ca, errs := parse(t, errs)
 	if errs[certRole] == nil && (cert.FingerprintOf(chain[0]).String() != rec.Leaf || digest(chain) != rec.Chain) {
 		errs[certRole] = errInPlace
 	}
@@ -165,7 +180,7 @@ func (s *Store) put(t texts, p *cert.Pair, o Origin) (*Generation, error) {
 // write makes the directory of a generation: complete under a temporary name,
 // on disk, and then renamed.
 func (s *Store) write(id int, t texts, rec record) (err error) {
-	tmp := filepath.Join(s.generationsDir(), tmpPrefix+dirName(id))
+	tmp := filepath.Join(s.generationsDir(), disk.TemporaryPrefix+dirName(id))
 	if err := os.RemoveAll(tmp); err != nil { // of a failed removal below
 		return err
 	}
@@ -181,17 +196,17 @@ func (s *Store) write(id int, t texts, rec record) (err error) {
 	if err := s.fill(tmp, t, rec); err != nil {
 		return err
 	}
-	if err := s.publish(tmp); err != nil {
+	if err := s.publish(tmp, 0o750); err != nil {
 		return err
 	}
-	if err := syncDir(tmp); err != nil {
+	if err := disk.SyncDir(tmp); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, s.generation(id)); err != nil {
 		return err
 	}
 	at = s.generation(id)
-	return syncDir(s.generationsDir())
+	return disk.SyncDir(s.generationsDir())
 }
 
 func (s *Store) fill(dir string, t texts, rec record) error {
@@ -206,7 +221,7 @@ func (s *Store) fill(dir string, t texts, rec record) error {
 	if err != nil {
 		return err
 	}
-	return writeFiles(append(files, newFile{filepath.Join(dir, "origin.json"), text, s.dirUID, s.gid, s.mode})...)
+	return writeFiles(append(files, newFile{filepath.Join(dir, recordName), text, s.dirUID, s.gid, s.mode})...)
 }
 
 // same returns the whole generation that holds exactly t, or nil.

@@ -15,23 +15,27 @@ import (
 	"redis-cert-agent/reload/redistest"
 )
 
-// A house is a directory of the agent's beside a directory with plain files.
-type house struct {
-	t     testing.TB
-	root  string
-	opts  Options
-	store *Store
+// A fixture is a directory of the agent's beside a directory with plain files.
+type fixture struct {
+	t      testing.TB
+	root   string
+	opts   Options
+	store  *Store
+	loader interface { // the store, or an External
+		Load() (State, error)
+		Watch() (*Watcher, error)
+	}
 }
 
-// newHouse makes an empty one; plain says whether redis.conf names plain paths.
-func newHouse(t testing.TB, plain bool) *house {
+// newFixture makes an empty one; plain says whether redis.conf names plain paths.
+func newFixture(t testing.TB, plain bool) *fixture {
 	t.Helper()
-	return newHouseAt(t, tempDir(t), plain)
+	return newFixtureAt(t, tempDir(t), plain)
 }
 
-func newHouseAt(t testing.TB, root string, plain bool) *house {
+func newFixtureAt(t testing.TB, root string, plain bool) *fixture {
 	t.Helper()
-	h := &house{t: t, root: root, opts: Options{Dir: filepath.Join(root, "agent"), UID: -1, GID: -1, Keep: 3}}
+	h := &fixture{t: t, root: root, opts: Options{Dir: filepath.Join(root, "agent"), UID: -1, GID: -1, Keep: 3}}
 	if plain {
 		tls := filepath.Join(root, "tls")
 		h.must(os.Mkdir(tls, 0o750))
@@ -60,32 +64,32 @@ func tempDir(t testing.TB) string {
 }
 
 // open opens the store until the test ends or close is called.
-func (h *house) open() *Store {
+func (h *fixture) open() *Store {
 	h.t.Helper()
 	s, err := Open(h.opts)
 	h.must(err)
-	h.store = s
+	h.store, h.loader = s, s
 	h.t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func (h *house) must(err error) {
+func (h *fixture) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *house) files() redistest.Files { return redistest.Files(h.opts.Paths) }
+func (h *fixture) files() redistest.Files { return redistest.Files(h.opts.Paths) }
 
 // through is the paths by way of current.
-func (h *house) through() redistest.Files {
+func (h *fixture) through() redistest.Files {
 	d := filepath.Join(h.opts.Dir, "current")
 	return redistest.Files{Cert: filepath.Join(d, "redis.crt"), Key: filepath.Join(d, "redis.key"), CA: filepath.Join(d, "ca.crt")}
 }
 
 // put makes p a generation and switches to it.
-func (h *house) put(p *cert.Pair) *Generation {
+func (h *fixture) put(p *cert.Pair) *Generation {
 	h.t.Helper()
 	g, err := h.store.Put(p, Origin{Issuer: "test", Method: "sign", Names: []string{"localhost"}, Time: time.Now()})
 	h.must(err)
@@ -93,26 +97,26 @@ func (h *house) put(p *cert.Pair) *Generation {
 	return g
 }
 
-// linked makes a house in which p is current and linked.
-func linked(t testing.TB, p *cert.Pair) *house {
+// linked makes a fixture in which p is current and linked.
+func linked(t testing.TB, p *cert.Pair) *fixture {
 	t.Helper()
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.open()
 	h.put(p)
 	h.must(h.store.Link())
 	return h
 }
 
-func (h *house) load() State {
+func (h *fixture) load() State {
 	h.t.Helper()
-	st, err := h.store.Load()
+	st, err := h.loader.Load()
 	h.must(err)
 	return st
 }
 
 // wantLinked fails unless all is as the agent made it and p is what redis
 // reads, by both ways.
-func (h *house) wantLinked(p *cert.Pair) {
+func (h *fixture) wantLinked(p *cert.Pair) {
 	h.t.Helper()
 	st := h.load()
 	if st.Foreign != nil || len(st.Unlinked) > 0 {
@@ -133,7 +137,7 @@ func (h *house) wantLinked(p *cert.Pair) {
 	h.noLeftovers()
 }
 
-func (h *house) parse(f redistest.Files) *cert.Pair {
+func (h *fixture) parse(f redistest.Files) *cert.Pair {
 	h.t.Helper()
 	p, err := parseFiles(f)
 	h.must(err)
@@ -152,7 +156,7 @@ func parseFiles(f redistest.Files) (*cert.Pair, error) {
 }
 
 // noLeftovers fails when a temporary name is left.
-func (h *house) noLeftovers() {
+func (h *fixture) noLeftovers() {
 	h.t.Helper()
 	for _, path := range tree(h.t, h.root) {
 		if base := filepath.Base(path); strings.HasPrefix(base, ".") {
@@ -174,7 +178,7 @@ func tree(t testing.TB, root string) (paths []string) {
 }
 
 // found returns the texts of the files under Dir/found.
-func (h *house) found() map[string]bool {
+func (h *fixture) found() map[string]bool {
 	h.t.Helper()
 	have := map[string]bool{}
 	if _, err := os.Stat(filepath.Join(h.opts.Dir, "found")); err != nil {

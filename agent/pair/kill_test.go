@@ -19,7 +19,7 @@ import (
 // A scenario is a state of the disk and what a process does to it.
 type scenario struct {
 	name   string
-	setup  func(t testing.TB, a, b *cert.Pair) *house
+	setup  func(t testing.TB, a, b *cert.Pair) *fixture
 	verbs  []string
 	broken bool // the plain paths hold no pair before, so they need hold none on the way
 	same   bool // the second pair has the key of the first
@@ -29,50 +29,51 @@ type scenario struct {
 // scenarios are all ways in which the agent changes what redis reads. Of the
 // pairs a and b, a is the one that was there first.
 var scenarios = []scenario{
-	{name: "rotate", setup: func(t testing.TB, a, _ *cert.Pair) *house { return linked(t, a) }, verbs: []string{"put", "prune"}},
-	{name: "rotate for a group", setup: func(t testing.TB, a, _ *cert.Pair) *house { return linked(t, a) }, verbs: []string{"put"}, owned: true},
-	{name: "roll back", setup: func(t testing.TB, a, b *cert.Pair) *house {
+	{name: "rotate", setup: func(t testing.TB, a, _ *cert.Pair) *fixture { return linked(t, a) }, verbs: []string{"put", "prune"}},
+	{name: "share and remember", setup: func(t testing.TB, a, _ *cert.Pair) *fixture { return linked(t, a) }, verbs: []string{"put", "share", "remember"}},
+	{name: "rotate for a group", setup: func(t testing.TB, a, _ *cert.Pair) *fixture { return linked(t, a) }, verbs: []string{"put"}, owned: true},
+	{name: "roll back", setup: func(t testing.TB, a, b *cert.Pair) *fixture {
 		h := linked(t, b)
 		h.put(a)
 		return h
 	}, verbs: []string{"back"}},
-	{name: "adopt plain files", setup: func(t testing.TB, a, _ *cert.Pair) *house {
-		h := newHouse(t, true)
+	{name: "adopt plain files", setup: func(t testing.TB, a, _ *cert.Pair) *fixture {
+		h := newFixture(t, true)
 		lay(t, h.files(), a)
 		return h
 	}, verbs: []string{"adopt"}},
-	{name: "adopt replaced files", setup: func(t testing.TB, a, b *cert.Pair) *house {
+	{name: "adopt replaced files", setup: func(t testing.TB, a, b *cert.Pair) *fixture {
 		h := linked(t, b)
 		lay(t, h.files(), a)
 		return h
 	}, verbs: []string{"adopt"}},
-	{name: "adopt a replaced certificate", setup: func(t testing.TB, a, b *cert.Pair) *house {
+	{name: "adopt a replaced certificate", setup: func(t testing.TB, a, b *cert.Pair) *fixture {
 		h := linked(t, a)
 		overwrite(t, h.opts.Paths.Cert, b.CertPEM())
 		return h
 	}, verbs: []string{"adopt"}, same: true},
-	{name: "adopt what was written in place", setup: func(t testing.TB, a, b *cert.Pair) *house {
+	{name: "adopt what was written in place", setup: func(t testing.TB, a, b *cert.Pair) *fixture {
 		h := linked(t, b)
 		write(t, h.opts.Paths.Cert, a.CertPEM())
 		write(t, h.opts.Paths.Key, keyPEM(t, a))
 		return h
 	}, verbs: []string{"adopt"}},
-	{name: "rotate over plain files", setup: func(t testing.TB, a, _ *cert.Pair) *house {
-		h := newHouse(t, true)
+	{name: "rotate over plain files", setup: func(t testing.TB, a, _ *cert.Pair) *fixture {
+		h := newFixture(t, true)
 		lay(t, h.files(), a)
 		return h
 	}, verbs: []string{"put", "link"}},
-	{name: "rotate half linked", setup: func(t testing.TB, a, _ *cert.Pair) *house {
+	{name: "rotate half linked", setup: func(t testing.TB, a, _ *cert.Pair) *fixture {
 		h := linked(t, a)
 		overwrite(t, h.opts.Paths.Key, keyPEM(t, a))
 		return h
 	}, verbs: []string{"put", "link"}},
-	{name: "rotate half replaced", setup: func(t testing.TB, a, b *cert.Pair) *house {
+	{name: "rotate half replaced", setup: func(t testing.TB, a, b *cert.Pair) *fixture {
 		h := linked(t, b)
 		overwrite(t, h.opts.Paths.Cert, a.CertPEM())
 		return h
 	}, verbs: []string{"put", "link"}, same: true},
-	{name: "rotate over broken files", setup: func(t testing.TB, a, _ *cert.Pair) *house {
+	{name: "rotate over broken files", setup: func(t testing.TB, a, _ *cert.Pair) *fixture {
 		h := linked(t, a)
 		overwrite(t, h.opts.Paths.Key, []byte("broken"))
 		overwrite(t, h.opts.Paths.CA, []byte("broken too"))
@@ -89,7 +90,7 @@ func (sc scenario) pairs(t testing.TB) (a, b *cert.Pair) {
 }
 
 // build makes the state anew and returns it with the job to do.
-func (sc scenario) build(t testing.TB, a, b, fresh *cert.Pair) (*house, job) {
+func (sc scenario) build(t testing.TB, a, b, fresh *cert.Pair) (*fixture, job) {
 	// A process that another test forks meanwhile would hold the lock until
 	// its exec, longer than this store is open.
 	syscall.ForkLock.RLock()
@@ -119,7 +120,7 @@ func TestKilled(t *testing.T) {
 			_, j := sc.build(t, a, b, fresh)
 			log := filepath.Join(t.TempDir(), "strace")
 			started := map[string]bool{}
-			work := slices.DeleteFunc(calls(t, j), call.reads)
+			work := slices.DeleteFunc(calls(t, j, afterOpen(j)), call.reads)
 			for i, c := range work {
 				h, j := sc.build(t, a, b, fresh)
 				out, killed, err := straced(t, j, log, c.inject("signal=KILL")...)
@@ -157,7 +158,7 @@ func lastCall(t testing.TB, log string) string {
 
 // checkDisk looks at the disk as redis would after a start of the host. A real
 // redis-server starts for each state that was not seen before.
-func (h *house) checkDisk(where string, broken bool, started map[string]bool) {
+func (h *fixture) checkDisk(where string, broken bool, started map[string]bool) {
 	h.t.Helper()
 	ways := map[string]redistest.Files{"plain paths": h.files()}
 	if _, err := os.Lstat(filepath.Join(h.opts.Dir, "current")); err == nil {
@@ -186,7 +187,7 @@ func (h *house) checkDisk(where string, broken bool, started map[string]bool) {
 }
 
 // startRedis starts a redis-server on f and looks at what it serves.
-func (h *house) startRedis(where string, f redistest.Files, p *cert.Pair) {
+func (h *fixture) startRedis(where string, f redistest.Files, p *cert.Pair) {
 	h.t.Helper()
 	r := redistest.Start(h.t, redistest.Options{Files: f})
 	defer r.Stop()
@@ -202,7 +203,7 @@ func (h *house) startRedis(where string, f redistest.Files, p *cert.Pair) {
 
 // checkModes fails when a file has content before it has its mode, or is more
 // open than it may ever be.
-func (h *house) checkModes(where string) {
+func (h *fixture) checkModes(where string) {
 	h.t.Helper()
 	for _, path := range tree(h.t, h.opts.Dir) {
 		fi, err := os.Lstat(path)
@@ -213,15 +214,21 @@ func (h *house) checkModes(where string) {
 		if mine && h.opts.GID != -1 && (int(st.Uid) != h.opts.UID || int(st.Gid) != h.opts.GID) {
 			h.t.Fatalf("killed at %s: %s has content and belongs to %d:%d", where, path, st.Uid, st.Gid)
 		}
+		shared := strings.Contains(filepath.Base(path), "ca.crt") && filepath.Dir(path) == h.opts.Dir
 		switch {
 		case fi.Mode()&fs.ModeSymlink != 0:
+		case path == h.opts.Dir:
+			if mode != 0o751 {
+				h.t.Fatalf("killed at %s: directory %s has mode %v", where, path, mode)
+			}
+		case shared && (mode == 0o644 || mode == 0o600):
 		case fi.IsDir():
 			visible := filepath.Base(path) == "000002"
 			if mode&^0o750 != 0 || visible && (mode != 0o750 || h.opts.GID != -1 && int(st.Gid) != h.opts.GID) {
 				h.t.Fatalf("killed at %s: directory %s has mode %v and group %d", where, path, mode, st.Gid)
 			}
 		case fi.Size() == 0 && mode&^0o640 == 0:
-		case strings.HasPrefix(filepath.Base(filepath.Dir(path)), "found") || filepath.Base(path) == "lock":
+		case strings.HasPrefix(filepath.Base(filepath.Dir(path)), "found") || filepath.Base(path) == "lock" || strings.Contains(filepath.Base(path), "seen"):
 			if mode != 0o600 {
 				h.t.Fatalf("killed at %s: %s has mode %v", where, path, mode)
 			}
@@ -232,7 +239,7 @@ func (h *house) checkModes(where string) {
 }
 
 // recovers checks that the next start of the agent sweeps and can go on.
-func (h *house) recovers(where string, sc scenario, fresh *cert.Pair) {
+func (h *fixture) recovers(where string, sc scenario, fresh *cert.Pair) {
 	h.t.Helper()
 	s, err := Open(h.opts)
 	if err != nil {
@@ -242,6 +249,9 @@ func (h *house) recovers(where string, sc scenario, fresh *cert.Pair) {
 	h.noLeftovers()
 	st, err := s.Load()
 	h.must(err)
+	if slices.ContainsFunc(st.All, func(g *Generation) bool { return g.Origin.Adopted() }) && sc.verbs[0] != "adopt" {
+		h.t.Fatalf("killed at %s: what another program wrote looks as if it had been taken in", where)
+	}
 	if st.Foreign != nil && st.Foreign.Pair != nil && sc.verbs[0] == "adopt" {
 		_, err = s.Adopt(st.Foreign, Origin{Method: Adopted})
 	} else {
@@ -256,8 +266,9 @@ func (h *house) recovers(where string, sc scenario, fresh *cert.Pair) {
 	if err != nil {
 		h.t.Fatalf("killed at %s: %v", where, err)
 	}
-	h.store = s
-	if st, err = s.Load(); err != nil || st.Foreign != nil || len(st.Unlinked) > 0 {
+	h.store, h.loader = s, s
+	st, err = s.Load()
+	if err != nil || st.Foreign != nil || len(st.Unlinked) > 0 || slices.ContainsFunc(st.All, func(g *Generation) bool { return g.Origin.Kept() }) {
 		h.t.Fatalf("killed at %s: %+v, %v", where, st, err)
 	}
 	if _, err := parseFiles(h.files()); err != nil {

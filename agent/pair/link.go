@@ -6,13 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"redis-cert-agent/agent/disk"
 )
 
-// Adopt makes the pair of another hand the current generation and links the
+// Adopt makes the pair of another program the current generation and links the
 // plain paths to it: steps 1 to 3 of the package's order, so redis reads the
 // same matching pair before, at each instant between, and after. The files are
 // taken as they are, byte by byte. f comes from [Store.Load]; where Paths.CA is
@@ -42,7 +43,7 @@ func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
 	if v.Foreign == nil || v.Foreign.Pair == nil || digest(v.Foreign.Pair.Chain) != digest(f.Pair.Chain) {
 		return nil, ErrChanged
 	}
-	if err := v.replaceable(); err != nil {
+	if err := s.replaceable(v); err != nil {
 		return nil, err
 	}
 	t := v.text
@@ -67,9 +68,10 @@ func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
 //
 // When the plain files hold a matching pair that is not the current one, they
 // become a generation of their own on the way (see the package's order), which
-// in the end is moved to Dir/found. When they hold a broken one, or half of
-// one, copies of what is nowhere else are kept in Dir/found. A path that cannot be replaced is an error that names it, before
-// anything has changed.
+// in the end is moved to Dir/found: it was not adopted, and nothing may take it for the
+// newest one. When they hold a broken one, or half of
+// one, copies of what is nowhere else are kept in Dir/found. A path that cannot
+// be replaced is an error that names it, before anything has changed.
 func (s *Store) Link() error {
 	if s.paths == [3]string{} {
 		return nil
@@ -93,15 +95,14 @@ func (s *Store) link(v *view) error {
 	if v.Current == nil {
 		return errors.New("no generation is current: put one and switch to it first")
 	}
-	if err := v.replaceable(); err != nil {
+	if err := s.replaceable(v); err != nil {
 		return err
 	}
 	if v.matched == nil || v.Foreign == nil {
 		return s.replaceAll(v)
 	}
 	back := v.Current
-	known := len(v.All)
-	v, err := s.park(v)
+	v, err := s.capture(v)
 	if err != nil {
 		return err
 	}
@@ -109,24 +110,38 @@ func (s *Store) link(v *view) error {
 		return err
 	}
 	if back.Err != nil {
-		return nil // what is parked is better
+		return nil // what was captured is better
 	}
 	if err := s.point(back.ID); err != nil {
 		return err
 	}
-	if len(v.All) == known {
-		return nil
+	return s.setAside()
+}
+
+// setAside moves generations that were made on the way, and not adopted, to Dir/found.
+func (s *Store) setAside() error {
+	all, err := s.generations()
+	if err != nil {
+		return err
 	}
-	// Not adopted, so it must not stay as the newest generation.
-	if err := s.toFound(v.Current); err != nil {
-		return explain("keep a copy", err)
+	current, err := s.currentID()
+	if err != nil {
+		return err
+	}
+	for _, g := range all {
+		if !g.Origin.Kept() || g.ID == current {
+			continue
+		}
+		if err := s.toFound(g); err != nil {
+			return explain("keep a copy", err)
+		}
 	}
 	return nil
 }
 
-// park makes what redis would read now the current generation, so that links
+// capture makes what redis would read now the current generation, so that links
 // to it change nothing.
-func (s *Store) park(v *view) (*view, error) {
+func (s *Store) capture(v *view) (*view, error) {
 	t, p := v.text, *v.matched
 	p.CA = v.CA
 	if len(p.CA) == 0 && v.Current.Pair != nil {
@@ -136,7 +151,7 @@ func (s *Store) park(v *view) (*view, error) {
 	g := same(v.All, t)
 	if g == nil {
 		var err error
-		o := Origin{Issuer: p.Leaf().Issuer.String(), Method: Adopted, Time: time.Now()}
+		o := Origin{Issuer: p.Leaf().Issuer.String(), Method: Kept, Time: time.Now()}
 		if g, err = s.put(t, &p, o); err != nil {
 			return nil, err
 		}
@@ -147,29 +162,49 @@ func (s *Store) park(v *view) (*view, error) {
 	return s.look()
 }
 
+// Linkable says why a plain path could not be made to lead through `current`; nil when
+// each does, or can. It changes nothing.
+func (s *Store) Linkable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, err := s.look()
+	if err != nil {
+		return nil // Load says that
+	}
+	return s.replaceable(v)
+}
+
 // replaceable finds out whether every plain path that is not linked can be
 // replaced, without replacing one.
-func (v *view) replaceable() error {
-	for _, path := range v.Unlinked {
-		var stx unix.Statx_t
-		err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx)
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return explain("replace", &fs.PathError{Op: "stat", Path: path, Err: err})
+func (s *Store) replaceable(v *view) error {
+	for r, p := range v.parts {
+		if p.plain == "" || p.linked {
+			continue
 		}
-		if stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
-			return explain("replace", &fs.PathError{Op: "rename", Path: path, Err: unix.EBUSY})
-		}
-		if err == nil && stx.Mode&unix.S_IFMT == unix.S_IFDIR {
-			return fmt.Errorf("replace %s: it is a directory: name the file in it", path)
-		}
-		if err := makeLink("nowhere", tmpLink(path)); err != nil {
-			return explain("replace "+path, err)
-		}
-		if err := os.Remove(tmpLink(path)); err != nil {
-			return explain("replace "+path, err)
+		if err := s.withRights(role(r), func() error { return tryReplace(p.plain) }); err != nil {
+			return explain("replace "+p.plain, err)
 		}
 	}
 	return nil
+}
+
+func tryReplace(path string) error {
+	var stx unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, 0, &stx)
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return os.NewSyscallError("stat", err)
+	}
+	if stx.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 {
+		return os.NewSyscallError("rename", unix.EBUSY)
+	}
+	if err == nil && stx.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return errors.New("it is a directory: name the file in it")
+	}
+	tmp, err := makeLink("nowhere", tmpLink(path))
+	if err != nil {
+		return err
+	}
+	return os.Remove(tmp)
 }
 
 // replaceAll replaces every plain path that is not linked by a link into
@@ -195,26 +230,34 @@ func (s *Store) replaceAll(v *view) error {
 // replace renames a link over path. Between the look at what is lost by that
 // and the rename lies one system call, the rename.
 func (s *Store) replace(path string, r role, all []*Generation) error {
-	tmp := tmpLink(path)
 	before, err := s.preserve(path, r, all)
 	if err != nil {
 		return err
 	}
-	if err := makeLink(filepath.Join(s.current(), fileNames[r]), tmp); err != nil {
+	target := filepath.Join(s.current(), fileNames[r])
+	if err := s.withRights(r, func() error { return renameLink(target, path, before) }); err != nil {
 		return explain("replace "+path, err)
 	}
-	if !unchanged(path, before) {
-		_ = os.Remove(tmp)
-		return fmt.Errorf("replace %s: %w", path, ErrChanged)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		_ = os.Remove(tmp)
-		return explain("replace", err)
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
 		return explain("replace "+path, err)
 	}
 	return nil
+}
+
+// renameLink renames a link to target over path, while that is what before describes.
+func renameLink(target, path string, before fs.FileInfo) error {
+	tmp, err := makeLink(target, tmpLink(path))
+	if err != nil {
+		return err
+	}
+	err = ErrChanged
+	if unchanged(path, before) {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+	}
+	return err
 }
 
 // preserve keeps a copy of a plain file whose content is in no generation, and
@@ -231,11 +274,11 @@ func (s *Store) preserve(path string, r role, all []*Generation) (fs.FileInfo, e
 	if before.Mode()&fs.ModeSymlink != 0 {
 		return before, nil
 	}
-	text, err := readFile(path)
+	text, err := s.readPlain(r)
 	if err != nil {
 		return nil, fmt.Errorf("%w; no copy of it could be kept, so it stays: let the agent read it, or move it away", explain("replace "+path, err))
 	}
-	if slices.ContainsFunc(all, func(g *Generation) bool { return g.Err == nil && string(g.text[r]) == string(text) }) {
+	if hold(all, r, text) {
 		return before, nil
 	}
 	return before, s.keepCopy(filepath.Base(path), text, before.ModTime())

@@ -10,14 +10,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/plain"
 )
 
 // Load reads what is on disk and changes nothing.
 //
-// It reports as [Foreign] what another hand did, whichever way it was done: a
+// It reports as [Foreign] what another program did, whichever way it was done: a
 // plain path replaced by a file or pointed elsewhere, a file written in place
 // through the link, the certificate alone replaced for the same key. What is
 // compared is what redis would read now, with what the agent wrote. The error
@@ -25,9 +27,6 @@ import (
 func (s *Store) Load() (State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.theirs != nil {
-		return s.lookAt(), nil
-	}
 	v, err := s.look()
 	if err != nil {
 		return State{}, fmt.Errorf("load: %w", err)
@@ -61,6 +60,7 @@ func (s *Store) look() (*view, error) {
 	if err := s.findCurrent(v); err != nil {
 		return nil, err
 	}
+	v.Known = s.known(v)
 	for r := range fileNames {
 		v.parts[r], v.text[r] = s.read(role(r), v.Current)
 		if p := v.parts[r]; p.plain != "" && !p.linked {
@@ -69,6 +69,38 @@ func (s *Store) look() (*view, error) {
 	}
 	v.judge()
 	return v, nil
+}
+
+// known returns the leaves by which a server is recognised whatever the clock says: the
+// last ones that were here, and of those on disk the latest, as many, and the current one.
+func (s *Store) known(v *view) []cert.Fingerprint {
+	var all []cert.Fingerprint
+	for _, g := range v.All {
+		if g.Leaf != (cert.Fingerprint{}) && !g.Origin.Kept() {
+			all = append(all, g.Leaf)
+		}
+	}
+	s.seen.noteNew(all)
+	known := slices.Clone(s.seen.list)
+	latest := all[max(0, len(all)-mostSeen):]
+	if v.Current != nil && slices.Contains(all, v.Current.Leaf) {
+		latest = append(slices.Clone(latest), v.Current.Leaf)
+	}
+	for _, leaf := range latest {
+		if !slices.Contains(known, leaf) {
+			known = append(known, leaf)
+		}
+	}
+	return known
+}
+
+// Remember writes down which leaves have been here, so that the next start knows them
+// when their pairs are gone. It does nothing when all are on disk. A failure costs only
+// that.
+func (s *Store) Remember() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.save(s.seenPath())
 }
 
 // currentID returns the ID of the generation that `current` leads to; 0 when
@@ -99,10 +131,10 @@ func (s *Store) findCurrent(v *view) error {
 		return err
 	}
 	v.Current = find(v.All, id)
-	if v.Current == nil { // removed by another hand
+	if v.Current == nil { // removed by another program
 		v.Current = s.readGeneration(id)
 		v.All = append(v.All, v.Current)
-		slices.SortFunc(v.All, func(a, b *Generation) int { return a.ID - b.ID })
+		sort.Slice(v.All, func(i, j int) bool { return v.All[i].ID < v.All[j].ID })
 	}
 	return nil
 }
@@ -119,15 +151,15 @@ func find(all []*Generation, id int) *Generation {
 func (s *Store) read(r role, current *Generation) (p part, text []byte) {
 	p.plain = s.paths[r]
 	if p.plain != "" {
-		t, err := s.follow(p.plain, fileNames[r])
-		if err == nil && !t.linked && t.exists {
-			text, err = readFile(p.plain)
+		t, err := follow(p.plain, s.inCurrent(r))
+		if err == nil && !t.stopped && t.exists {
+			text, err = s.readPlain(r)
 		}
 		if err != nil || text != nil {
 			p.from, p.err = p.plain, err
 			return p, text
 		}
-		p.linked = t.linked
+		p.linked = t.stopped
 	}
 	p.through = true
 	p.from = filepath.Join(s.current(), fileNames[r])
@@ -144,27 +176,71 @@ func (s *Store) read(r role, current *Generation) (p part, text []byte) {
 	return p, text
 }
 
-// parse parses what there is. A missing text is no error here.
-func parse(t texts) (chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate, errs [3]error) {
-	if t[certRole] != nil {
-		chain, errs[certRole] = cert.ParseCertificates(t[certRole])
+// parse parses what there is, and adds what is wrong with it to errs, the faults
+// of reading. A missing text is no error here.
+func parse(t texts, errs [3]error) (chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate, _ [3]error) {
+	if t[certRole] != nil && errs[certRole] == nil {
+		chain, errs[certRole] = cert.ParseChain(t[certRole])
 	}
-	if t[keyRole] != nil {
+	if t[keyRole] != nil && errs[keyRole] == nil {
 		key, errs[keyRole] = cert.ParseKey(t[keyRole])
 	}
-	if t[caRole] != nil {
+	switch {
+	case t[caRole] == nil || errs[caRole] != nil:
+	case len(bytes.TrimSpace(t[caRole])) == 0:
+		errs[caRole] = errNoCA
+	default:
 		ca, errs[caRole] = cert.ParseCertificates(t[caRole])
 	}
 	return chain, key, ca, errs
 }
 
-// judge concludes whether another hand was there.
+// errNoCA says what cert-manager leaves in ca.crt where the issuer is an ACME CA.
+var errNoCA = errors.New("it is empty, and redis does not load an empty file: put the root of the issuer there, " +
+	"or take it out of paths and redis.conf and name roots.file")
+
+// judge concludes whether another program was there.
 func (v *view) judge() {
-	if c := v.Current; c != nil && c.Err == nil && v.parts[certRole].through && v.parts[keyRole].through && v.parts[caRole].through {
-		v.CA, v.matched = c.Pair.CA, &cert.Pair{Chain: c.Pair.Chain, Key: c.Pair.Key}
-		return // what redis reads is what the agent wrote
+	if v.asWritten() {
+		c := v.Current.Pair
+		v.CA, v.matched = c.CA, &cert.Pair{Chain: c.Chain, Key: c.Key}
+		return
 	}
-	chain, key, ca, errs := parse(v.text)
+	errs := v.match()
+	if v.text[certRole] == nil && v.text[keyRole] == nil && errs[certRole] == nil && errs[keyRole] == nil {
+		return // there is no pair; a CA alone is none
+	}
+	if err := v.faults(errs); err != nil {
+		v.Foreign = &Foreign{Err: err, Files: v.changed()}
+		return
+	}
+	p := &cert.Pair{Chain: v.matched.Chain, Key: v.matched.Key, CA: v.CA}
+	if v.Current == nil || v.Current.Err != nil || !equal(p, v.Current.Pair) {
+		v.Foreign = &Foreign{Pair: p, Files: v.changed()}
+	}
+}
+
+// asWritten says whether redis reads the current generation and that is whole.
+func (v *view) asWritten() bool {
+	if v.Current == nil || v.Current.Err != nil {
+		return false
+	}
+	for _, p := range v.parts {
+		if !p.through {
+			return false
+		}
+	}
+	return true
+}
+
+// match parses what redis would read and holds certificate and key against each
+// other. It returns what is wrong with each file.
+func (v *view) match() [3]error {
+	var reading [3]error
+	for r, p := range v.parts {
+		reading[r] = p.err
+	}
+	chain, key, ca, errs := parse(v.text, reading)
 	v.CA = ca
 	if chain != nil && key != nil {
 		if p, err := cert.New(chain, key, nil); err == nil {
@@ -173,42 +249,30 @@ func (v *view) judge() {
 			errs[keyRole] = fmt.Errorf("%s: %w in %s: replace the one that is old, or remove both", v.parts[keyRole].from, err, v.parts[certRole].from)
 		}
 	}
-	for r := range errs {
-		if v.parts[r].err != nil {
-			errs[r] = v.parts[r].err
-		}
-	}
 	v.missing(&errs)
-	if v.text[certRole] == nil && v.text[keyRole] == nil && errs[certRole] == nil && errs[keyRole] == nil {
-		return // there is no pair; a CA alone is none
-	}
-	var faults []string
-	for r, err := range errs {
-		if err == nil {
-			continue
-		}
-		faults = append(faults, fault(v.parts[r].from, err))
-	}
-	if len(faults) > 0 {
-		v.Foreign = &Foreign{Err: errors.New(strings.Join(faults, "; ")), Files: v.changed()}
-		return
-	}
-	p := &cert.Pair{Chain: v.matched.Chain, Key: v.matched.Key, CA: ca}
-	if v.Current == nil || v.Current.Err != nil || !equal(p, v.Current.Pair) {
-		v.Foreign = &Foreign{Pair: p, Files: v.changed()}
-	}
+	return errs
 }
 
-// fault says what is wrong with a file, naming it once.
-func fault(path string, err error) string {
-	text := err.Error()
-	if !strings.Contains(text, path) {
-		text = path + ": " + text
+// faults returns one error for those of errs that are not nil.
+func (v *view) faults(errs [3]error) error {
+	for r, err := range errs {
+		if err != nil {
+			errs[r] = fault(v.parts[r].from, err)
+		}
+	}
+	return plain.Join(errs[:]...)
+}
+
+// fault says what is wrong with a file, naming it once, and what to do when it
+// may not be read.
+func fault(path string, err error) error {
+	if !strings.Contains(err.Error(), path) {
+		err = fmt.Errorf("%s: %w", path, err)
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		text += ": " + remedy(err)
+		err = fmt.Errorf("%w: %s", err, remedy(err))
 	}
-	return text
+	return err
 }
 
 // missing adds the fault of half a pair.
@@ -236,7 +300,7 @@ func (v *view) changed() []string {
 		}
 	}
 	if len(files) == 0 && v.Current != nil && v.Current.Err != nil {
-		files = []string{filepath.Join(v.Current.dir, "origin.json")}
+		files = []string{filepath.Join(v.Current.dir, recordName)}
 	}
 	return files
 }

@@ -36,7 +36,7 @@ func inNamespace(t *testing.T, f func() error) {
 }
 
 func TestDiskFull(t *testing.T) {
-	h := newHouse(t, false)
+	h := newFixture(t, false)
 	a, b := issue(t), issue(t)
 	h.must(os.Mkdir(h.opts.Dir, 0o750))
 	inNamespace(t, func() error {
@@ -48,7 +48,7 @@ func TestDiskFull(t *testing.T) {
 			return err
 		}
 		defer s.Close()
-		h.store = s
+		h.store, h.loader = s, s
 		h.put(a)
 		filler := filepath.Join(h.opts.Dir, "filler")
 		if err := os.WriteFile(filler, make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
@@ -61,7 +61,7 @@ func TestDiskFull(t *testing.T) {
 		if s, err = Open(h.opts); err != nil {
 			return err
 		}
-		h.store = s
+		h.store, h.loader = s, s
 		if err := os.Remove(filler); err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func TestReadOnly(t *testing.T) {
 func TestSingleFileMount(t *testing.T) {
 	for _, which := range []string{"my.crt", "my.key", "my-ca.crt"} {
 		t.Run(which, func(t *testing.T) {
-			h := newHouse(t, true)
+			h := newFixture(t, true)
 			s := h.open()
 			a, b := issue(t), issue(t)
 			lay(t, h.files(), a)

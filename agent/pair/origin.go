@@ -14,13 +14,17 @@ import (
 	"redis-cert-agent/agent/cert"
 )
 
-// record is origin.json: the origin, and digests by which a change that
-// another hand makes in place is recognised.
+// recordName is the file of a generation with its record.
+const recordName = "origin.json"
+
+// record is the origin of a generation, and digests by which a change that
+// another program makes in place is recognised.
 type record struct {
 	Issuer string    `json:"issuer"`
 	Method string    `json:"method"`
 	Names  []string  `json:"names,omitempty"`
 	Roots  []string  `json:"roots,omitempty"`
+	Pin    string    `json:"pin,omitempty"`
 	Time   time.Time `json:"time"`
 	Leaf   string    `json:"leaf_sha256"`         // of the leaf's DER
 	Chain  string    `json:"chain_sha256"`        // of the chain's certificates, DER, in order
@@ -29,7 +33,7 @@ type record struct {
 
 func newRecord(p *cert.Pair, o Origin) record {
 	return record{
-		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Roots: o.Roots, Time: o.Time.UTC(),
+		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Roots: o.Roots, Pin: o.Pin, Time: o.Time.UTC(),
 		Leaf: p.Fingerprint().String(), Chain: digest(p.Chain), CA: digest(p.CA),
 	}
 }
@@ -49,22 +53,29 @@ func parseRecord(text []byte) (record, error) {
 		if sum == "" && name == "ca_sha256" {
 			continue
 		}
-		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size {
-			return record{}, fmt.Errorf("%s: not a SHA-256 in hex", name)
+		if _, err := parseDigest(sum); err != nil {
+			return record{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return r, nil
 }
 
 func (r record) origin() Origin {
-	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Roots: r.Roots, Time: r.Time}
+	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Roots: r.Roots, Pin: r.Pin, Time: r.Time}
 }
 
 // leaf returns the fingerprint that parseRecord has checked.
-func (r record) leaf() (f cert.Fingerprint) {
-	raw, _ := hex.DecodeString(r.Leaf)
-	copy(f[:], raw)
-	return f
+func (r record) leaf() cert.Fingerprint {
+	leaf, _ := parseDigest(r.Leaf)
+	return leaf
+}
+
+func parseDigest(text string) (sum [sha256.Size]byte, err error) {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(sum) {
+		return sum, errors.New("not a SHA-256 in hex")
+	}
+	return [sha256.Size]byte(raw), nil
 }
 
 func (r record) encode() ([]byte, error) {

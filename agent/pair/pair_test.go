@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
 )
 
 func TestFirstPair(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	s := h.open()
 	if st := h.load(); st.Current != nil || len(st.All) != 0 || st.Foreign != nil || len(st.Unlinked) != 3 {
 		t.Fatalf("empty store: %+v", st)
@@ -31,8 +34,15 @@ func TestFirstPair(t *testing.T) {
 	if !s.Serves(h.opts.Paths.Cert) || !s.Serves(h.through().Cert) || s.Serves(h.opts.Paths.Key) || s.Serves("redis.crt") {
 		t.Error("Serves is wrong")
 	}
-	if s.CertPath() != h.opts.Paths.Cert {
-		t.Error(s.CertPath())
+	if s.CertPath() != h.opts.Paths.Cert || s.CAPath() != h.opts.Paths.CA {
+		t.Error(s.CertPath(), s.CAPath())
+	}
+	for path, want := range map[string]bool{
+		h.opts.Paths.CA: true, h.through().CA: true, h.opts.SharedCA(): true, h.opts.Paths.Cert: false, "ca.crt": false, "/etc/redis/ca.crt": false,
+	} {
+		if s.ServesCA(path) != want {
+			t.Errorf("ServesCA(%s) is %t", path, !want)
+		}
 	}
 }
 
@@ -47,7 +57,7 @@ func TestRollBack(t *testing.T) {
 }
 
 func TestPutNeedsTheCAThatRedisNames(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	s := h.open()
 	p := issue(t)
 	p.CA = nil
@@ -66,13 +76,13 @@ func TestPutNeedsTheCAThatRedisNames(t *testing.T) {
 func TestReadIsLoadWithoutTheLock(t *testing.T) {
 	p := issue(t)
 	h := linked(t, p)
-	write(t, filepath.Join(h.opts.Dir, tmpPrefix+"current"), nil)
+	write(t, filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current"), nil)
 	st, err := Read(h.opts)
 	h.must(err)
 	if st.Current.Pair.Fingerprint() != p.Fingerprint() {
 		t.Error("another pair")
 	}
-	if _, err := os.Stat(filepath.Join(h.opts.Dir, tmpPrefix+"current")); err != nil {
+	if _, err := os.Stat(filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current")); err != nil {
 		t.Errorf("a reader swept: %v", err)
 	}
 	h.opts.Dir += "-none"
@@ -83,13 +93,46 @@ func TestReadIsLoadWithoutTheLock(t *testing.T) {
 func TestOpenSweeps(t *testing.T) {
 	h := linked(t, issue(t))
 	h.store.Close()
-	gen := filepath.Join(h.opts.Dir, "generations", tmpPrefix+"000009")
+	gen := filepath.Join(h.opts.Dir, "generations", disk.TemporaryPrefix+"000009")
 	h.must(os.Mkdir(gen, 0o700))
 	write(t, filepath.Join(gen, "redis.key"), []byte("half"))
-	h.must(os.Symlink("nowhere", filepath.Join(h.opts.Dir, tmpPrefix+"current")))
+	h.must(os.Symlink("nowhere", filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current")))
 	h.must(os.Symlink("nowhere", tmpLink(h.opts.Paths.Key)))
 	h.open()
 	h.noLeftovers()
+}
+
+// TestOthersAtTemporaryNames: whatever another program puts at the names that the agent
+// uses for a moment stops no switch, and stays where it may be somebody's.
+func TestOthersAtTemporaryNames(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"pipe":           func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory":      func(path string) error { return os.MkdirAll(filepath.Join(path, "full"), 0o700) },
+		"file":           func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"link to itself": func(path string) error { return os.Symlink(path, path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := issue(t)
+			h := linked(t, issue(t))
+			h.must(put(filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current")))
+			h.must(put(filepath.Join(h.opts.Dir, "generations", disk.TemporaryPrefix+dirName(2))))
+			h.must(put(filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"found")))
+			h.must(put(tmpLink(h.opts.Paths.Cert)))
+			h.must(put(tmpLink(h.opts.Paths.Key)))
+			h.must(os.Remove(h.opts.Paths.Cert))
+			write(t, h.opts.Paths.Cert, []byte("something that a copy is kept of"))
+			g := h.put(p)
+			h.must(h.store.Switch(g.ID))
+			h.must(h.store.Link())
+			if _, err := os.Lstat(tmpLink(h.opts.Paths.Key)); err != nil && name != "link to itself" {
+				t.Errorf("what another program put there is gone: %v", err)
+			}
+			for _, path := range []string{tmpLink(h.opts.Paths.Key), tmpLink(h.opts.Paths.Cert), filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current"), filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"found")} {
+				h.must(os.RemoveAll(path))
+			}
+			h.wantLinked(p)
+		})
+	}
 }
 
 func TestBrokenGenerationIsNoCandidate(t *testing.T) {
@@ -137,7 +180,7 @@ func TestCurrentGone(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
-	h := newHouse(t, false)
+	h := newFixture(t, false)
 	h.opts.Keep = 1
 	s := h.open()
 	var pairs []*cert.Pair
@@ -162,7 +205,7 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-// A damaged generation goes, but not what another hand wrote into it.
+// A damaged generation goes, but not what another program wrote into it.
 func TestPruneKeepsForeignBytes(t *testing.T) {
 	h := linked(t, issue(t))
 	odd := []byte("not a certificate, but somebody's")
@@ -180,7 +223,7 @@ func TestPruneKeepsForeignBytes(t *testing.T) {
 }
 
 func TestSymlinkedDirectory(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	real := filepath.Join(h.root, "real")
 	h.must(os.MkdirAll(filepath.Join(real, "agent"), 0o750))
 	h.must(os.Symlink(real, filepath.Join(h.root, "link")))
@@ -199,7 +242,7 @@ func TestSymlinkedDirectory(t *testing.T) {
 func TestPathsThatAreCurrent(t *testing.T) {
 	for name, dir := range map[string]string{"current itself": "agent/current", "directory link": "tls"} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouse(t, false)
+			h := newFixture(t, false)
 			if dir == "tls" {
 				h.must(os.Symlink("agent/current", filepath.Join(h.root, "tls")))
 			}

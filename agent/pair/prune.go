@@ -1,24 +1,23 @@
 package pair
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"redis-cert-agent/agent/disk"
 )
 
 // Prune removes old generations. It leaves the current one, the newest (its
 // number is not given twice), those named in keep, and the newest Options.Keep
-// of the rest. Damaged ones do not count among these and go; what
-// another hand wrote into one of them, and is nowhere else, goes to Dir/found.
-// In a store of another hand's files it does nothing.
+// of the rest. Damaged ones do not count among these and go; what another
+// program wrote into one of them, and is nowhere else, goes to Dir/found.
 func (s *Store) Prune(keep ...int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.theirs != nil {
-		return nil // of an earlier time; nothing takes their place
-	}
 	all, err := s.generations()
 	if err != nil {
 		return fmt.Errorf("prune: %w", err)
@@ -50,7 +49,7 @@ func (s *Store) retire(g *Generation, all []*Generation) error {
 	if g.Err != nil && !elsewhere(g, all) {
 		return s.toFound(g)
 	}
-	tmp := filepath.Join(s.generationsDir(), tmpPrefix+dirName(g.ID))
+	tmp := filepath.Join(s.generationsDir(), disk.TemporaryPrefix+dirName(g.ID))
 	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
@@ -62,27 +61,38 @@ func (s *Store) retire(g *Generation, all []*Generation) error {
 
 // toFound moves a whole directory, with its modes, to Dir/found.
 func (s *Store) toFound(g *Generation) error {
-	if err := s.makeFound(); err != nil {
+	if err := makeDirs(s.foundDir(), s.mkdir); err != nil {
 		return err
 	}
-	if err := s.moveToFound(g.dir, "generation-"+dirName(g.ID)+"-"+stamp(written(g))); err != nil {
+	path, err := s.freeName("generation-" + dirName(g.ID) + "-" + stamp(written(g)))
+	if err != nil {
 		return err
 	}
-	return syncDir(s.generationsDir())
+	if err := os.Rename(g.dir, path); err != nil {
+		return err
+	}
+	if err := disk.SyncDir(s.foundDir()); err != nil {
+		return err
+	}
+	return disk.SyncDir(s.generationsDir())
 }
 
 // elsewhere says whether each file of a damaged generation is in a whole one.
 func elsewhere(g *Generation, all []*Generation) bool {
 	for r := range fileNames {
-		in := func(o *Generation) bool { return o.Err == nil && string(o.text[r]) == string(g.text[r]) }
-		if len(g.text[r]) > 0 && !slices.ContainsFunc(all, in) {
+		if len(g.text[r]) > 0 && !hold(all, role(r), g.text[r]) {
 			return false
 		}
 	}
 	return true
 }
 
-// written is when another hand was last in the generation.
+// hold says whether a whole generation of all has text as its file.
+func hold(all []*Generation, r role, text []byte) bool {
+	return slices.ContainsFunc(all, func(g *Generation) bool { return g.Err == nil && bytes.Equal(g.text[r], text) })
+}
+
+// written is when another program was last in the generation.
 func written(g *Generation) (last time.Time) {
 	for _, name := range append(fileNames[:], "") {
 		if fi, err := os.Lstat(filepath.Join(g.dir, name)); err == nil && fi.ModTime().After(last) {

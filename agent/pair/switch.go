@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
 )
 
 // Switch makes generation id the current one by one rename, and returns when
@@ -24,16 +25,13 @@ func (s *Store) Switch(id int) error {
 }
 
 func (s *Store) switchTo(id int) error {
-	if s.paths == [3]string{} {
-		return s.switchAlone(id)
-	}
 	v, err := s.look()
 	if err != nil {
 		return err
 	}
 	g := find(v.All, id)
 	if g == nil {
-		return errNoGeneration
+		return errors.New("there is no such generation")
 	}
 	if g.Err != nil {
 		return g.Err
@@ -41,31 +39,21 @@ func (s *Store) switchTo(id int) error {
 	if v.parts[caRole].linked && len(g.Pair.CA) == 0 {
 		return fmt.Errorf("it has no CA certificate, and redis.conf names %s: redis would not start", v.parts[caRole].plain)
 	}
+	captured := slices.ContainsFunc(v.All, func(g *Generation) bool { return g.Origin.Kept() })
 	if v.matched != nil && !v.stillMatches(g) {
+		captured = true
 		if err := s.link(v); err != nil {
 			return fmt.Errorf("only one of the plain paths leads through current, and a switch would part it from the other: %w", err)
 		}
 	}
-	return s.point(id)
-}
-
-// switchAlone is switchTo where redis reads through `current` only: there is
-// nothing that a switch could part.
-func (s *Store) switchAlone(id int) error {
-	ids, err := s.ids()
-	if err != nil {
+	if err := s.point(id); err != nil {
 		return err
 	}
-	if !slices.Contains(ids, id) {
-		return errNoGeneration
+	if captured {
+		_ = s.setAside() // else the next one does it, or the next Open
 	}
-	if g := s.readGeneration(id); g.Err != nil {
-		return g.Err
-	}
-	return s.point(id)
+	return nil
 }
-
-var errNoGeneration = errors.New("there is no such generation")
 
 // stillMatches says whether redis would read a matching pair after a switch to
 // g and nothing else.
@@ -88,23 +76,23 @@ func (s *Store) point(id int) error {
 	if err != nil && !os.IsNotExist(err) {
 		return explain("read current", err)
 	}
-	if err := s.aim(filepath.Join("generations", dirName(id))); err != nil {
+	if err := s.linkCurrent(filepath.Join("generations", dirName(id))); err != nil {
 		return explain("point current", err)
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := disk.SyncDir(s.dir); err != nil {
 		if before == "" {
 			err = errors.Join(err, os.Remove(s.current()))
 		} else {
-			err = errors.Join(err, s.aim(before))
+			err = errors.Join(err, s.linkCurrent(before))
 		}
 		return explain("point current", err)
 	}
 	return nil
 }
 
-func (s *Store) aim(target string) error {
-	tmp := filepath.Join(s.dir, tmpPrefix+"current")
-	if err := makeLink(target, tmp); err != nil {
+func (s *Store) linkCurrent(target string) error {
+	tmp, err := makeLink(target, filepath.Join(s.dir, disk.TemporaryPrefix+"current"))
+	if err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, s.current()); err != nil {

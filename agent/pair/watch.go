@@ -1,22 +1,21 @@
 package pair
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sys/unix"
 )
 
-// Watch returns a channel of hints: something changed that redis would read,
-// or that leads there. A hint says no more; [Store.Load] tells what. Any number
-// of changes may be one hint, and changes that the store itself makes are among
-// them.
+// A Watcher tells that something changed that redis would read, or that leads
+// there. A hint says no more; Load tells what. Any number of changes may be one
+// hint, and changes that the agent itself makes are among them.
 //
 // Call Watch first and then Load: what changes after Watch has returned causes
 // a hint that is not lost, even if nobody receives at that moment.
@@ -25,39 +24,51 @@ import (
 // directory on the way whose change of one name would lead elsewhere. A
 // directory that is removed, swapped, or replaced by a link is watched anew
 // under the same name. (A mount is no event to the kernel, and none here.)
-//
-// The channel is closed when ctx ends, and also when watching cannot go on (the
-// kernel's limits, a directory made unreadable); then Watch, called again, says
-// why. Nothing wakes up while nothing changes; but a certificate of another hand
-// in a directory that cannot be watched causes a hint every minute.
-func (s *Store) Watch(ctx context.Context) (<-chan struct{}, error) {
-	fsw, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, explainWatch("", err)
-	}
-	w := &watcher{store: s, fsw: fsw, dirs: map[string]os.FileInfo{}}
-	if err := w.follow(); err != nil {
-		fsw.Close()
-		return nil, err
-	}
-	hints := make(chan struct{}, 1)
-	go w.run(ctx, hints)
-	return hints, nil
-}
+// Nothing wakes up while nothing changes.
+type Watcher struct {
+	// Hints is closed when watching cannot go on (the kernel's limits, a
+	// directory made unreadable); then Watch, called again, says why. It is
+	// closed as well when Close has been called.
+	Hints <-chan struct{}
 
-type watcher struct {
-	store *Store
+	ways  func() ways
 	fsw   *fsnotify.Watcher
 	dirs  map[string]os.FileInfo // watched directories, by their path without links
 	names map[string]bool        // paths of which a change matters
 	poll  time.Duration          // after which a hint comes in any case; 0: never
+
+	stop  chan struct{}
+	ended sync.WaitGroup
 }
 
-func (w *watcher) run(ctx context.Context, hints chan<- struct{}) {
+// newWatcher watches what ways returns, which is asked again after each change.
+func newWatcher(ways func() ways) (*Watcher, error) {
+	fsw, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, explainWatch("", err)
+	}
+	hints := make(chan struct{}, 1)
+	w := &Watcher{Hints: hints, ways: ways, fsw: fsw, dirs: map[string]os.FileInfo{}, stop: make(chan struct{})}
+	if err := w.follow(); err != nil {
+		fsw.Close()
+		return nil, err
+	}
+	w.ended.Go(func() { w.run(hints) })
+	return w, nil
+}
+
+// Close ends the watch and returns when nothing of it is left. It is called
+// once.
+func (w *Watcher) Close() {
+	close(w.stop)
+	w.ended.Wait()
+}
+
+func (w *Watcher) run(hints chan<- struct{}) {
 	defer close(hints)
 	defer w.fsw.Close()
 	for {
-		changed, ok := w.next(ctx)
+		changed, ok := w.next()
 		if !ok {
 			return
 		}
@@ -78,9 +89,9 @@ func (w *watcher) run(ctx context.Context, hints chan<- struct{}) {
 
 // next waits for one event and says whether it matters. It is not ok when
 // watching is over.
-func (w *watcher) next(ctx context.Context) (changed, ok bool) {
+func (w *Watcher) next() (changed, ok bool) {
 	select {
-	case <-ctx.Done():
+	case <-w.stop:
 		return false, false
 	case e, ok := <-w.fsw.Events:
 		if e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
@@ -97,7 +108,7 @@ func (w *watcher) next(ctx context.Context) (changed, ok bool) {
 }
 
 // tick fires when a hint is due without an event.
-func (w *watcher) tick() <-chan time.Time {
+func (w *Watcher) tick() <-chan time.Time {
 	if w.poll == 0 {
 		return nil
 	}
@@ -106,23 +117,22 @@ func (w *watcher) tick() <-chan time.Time {
 
 // follow brings the watches to where the paths lead now. It looks again after
 // each addition, because the way may have changed before the watch was there.
-func (w *watcher) follow() error {
+func (w *Watcher) follow() error {
 	for {
-		want, names := w.store.ways()
-		w.names = names
-		added, err := w.add(want)
+		want := w.ways()
+		w.names, w.poll = want.names, want.poll
+		added, err := w.add(want.dirs)
 		if err != nil {
 			return err
 		}
 		if !added {
-			w.drop(want)
-			w.poll = w.store.pollEvery()
+			w.drop(want.dirs)
 			return nil
 		}
 	}
 }
 
-func (w *watcher) add(want map[string]bool) (added bool, err error) {
+func (w *Watcher) add(want map[string]bool) (added bool, err error) {
 	for dir, needed := range want {
 		fi, err := os.Stat(dir)
 		if err == nil {
@@ -146,7 +156,7 @@ func (w *watcher) add(want map[string]bool) (added bool, err error) {
 	return added, nil
 }
 
-func (w *watcher) drop(want map[string]bool) {
+func (w *Watcher) drop(want map[string]bool) {
 	for _, dir := range w.fsw.WatchList() {
 		if _, ok := want[dir]; !ok {
 			_ = w.fsw.Remove(dir) // it may be gone already
@@ -155,38 +165,30 @@ func (w *watcher) drop(want map[string]bool) {
 	}
 }
 
-// ways returns the directories to watch, true for those that cannot be done
-// without, and the paths in them of which a change matters. The others lie
-// above: they say when a whole branch is moved, and not everyone may read them.
-func (s *Store) ways() (dirs, names map[string]bool) {
-	dirs, names = map[string]bool{}, map[string]bool{}
-	walk := func(path, name string) {
-		t, err := s.follow(path, name)
-		for _, step := range t.steps {
-			names[step] = true
-			if dir := filepath.Dir(step); !dirs[dir] {
-				dirs[dir] = false
-			}
-		}
-		for _, dir := range t.need {
-			dirs[dir] = dirs[dir] || err == nil && (s.theirs == nil || readable(dir))
-		}
-	}
-	if s.theirs != nil {
-		for _, path := range s.theirs.paths {
-			if path != "" {
-				walk(path, "")
-			}
-		}
-		return dirs, names
-	}
-	for r, name := range fileNames {
-		walk(filepath.Join(s.dir, "current", name), "")
-		if s.paths[r] != "" {
-			walk(s.paths[r], name)
+// ways is what has to be watched.
+type ways struct {
+	// dirs are the directories, true for those that cannot be done without.
+	// The others lie above: they say when a whole branch is moved, and not
+	// everyone may read them.
+	dirs  map[string]bool
+	names map[string]bool // paths in them of which a change matters
+	poll  time.Duration   // when to look without an event; 0: never
+}
+
+func newWays() ways { return ways{dirs: map[string]bool{}, names: map[string]bool{}} }
+
+// add adds the way from path to its end, or to stop.
+func (w ways) add(path, stop string) {
+	t, err := follow(path, stop)
+	for _, step := range t.steps {
+		w.names[step] = true
+		if dir := filepath.Dir(step); !w.dirs[dir] {
+			w.dirs[dir] = false
 		}
 	}
-	return dirs, names
+	for _, dir := range t.need {
+		w.dirs[dir] = w.dirs[dir] || err == nil
+	}
 }
 
 func explainWatch(dir string, err error) error {

@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/disk"
 )
 
 // hinted waits for a hint.
@@ -23,14 +23,14 @@ func hinted(t *testing.T, hints <-chan struct{}, what string) {
 		if !ok {
 			t.Fatalf("%s: watching ended", what)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s: no hint", what)
 	}
 }
 
 // until takes hints until what the store shows after one is ok, and then those
 // that the same changes left. A late one would only make the test weaker.
-func (h *house) until(t *testing.T, hints <-chan struct{}, what string, ok func(State) bool) {
+func (h *fixture) until(t *testing.T, hints <-chan struct{}, what string, ok func(State) bool) {
 	t.Helper()
 	hinted(t, hints, what)
 	for !ok(h.load()) {
@@ -51,49 +51,50 @@ func shows(p *cert.Pair) func(State) bool {
 	}
 }
 
-func (h *house) watch(t *testing.T) <-chan struct{} {
+func (h *fixture) watch(t *testing.T) <-chan struct{} {
 	t.Helper()
-	hints, err := h.store.Watch(t.Context())
+	w, err := h.loader.Watch()
 	h.must(err)
-	return hints
+	t.Cleanup(w.Close)
+	return w.Hints
 }
 
-// Every change of another hand is seen with nothing but hints to go by.
+// Every change of another program is seen with nothing but hints to go by.
 func TestWatch(t *testing.T) {
 	p := issue(t)
-	tls := func(h *house) string { return filepath.Dir(h.opts.Paths.Cert) }
+	tls := func(h *fixture) string { return filepath.Dir(h.opts.Paths.Cert) }
 	// refill makes dir as an administrator would that installs a pair anew.
-	refill := func(h *house, dir string) {
+	refill := func(h *fixture, dir string) {
 		h.must(os.Mkdir(dir, 0o750))
 		for path, text := range map[string][]byte{h.opts.Paths.Cert: p.CertPEM(), h.opts.Paths.Key: keyPEM(t, p), h.opts.Paths.CA: p.CAPEM()} {
 			write(t, filepath.Join(dir, filepath.Base(path)), text)
 		}
 	}
-	for name, change := range map[string]func(h *house, hints <-chan struct{}){
-		"files renamed over": func(h *house, _ <-chan struct{}) { lay(t, h.files(), p) },
-		"in place": func(h *house, _ <-chan struct{}) {
+	for name, change := range map[string]func(h *fixture, hints <-chan struct{}){
+		"files renamed over": func(h *fixture, _ <-chan struct{}) { lay(t, h.files(), p) },
+		"in place": func(h *fixture, _ <-chan struct{}) {
 			write(t, h.opts.Paths.Key, keyPEM(t, p))
 			write(t, h.opts.Paths.Cert, p.CertPEM())
 		},
-		"directory removed and made again": func(h *house, hints <-chan struct{}) {
+		"directory removed and made again": func(h *fixture, hints <-chan struct{}) {
 			h.must(os.RemoveAll(tls(h)))
 			h.until(t, hints, "removed", func(st State) bool { return len(st.Unlinked) == 3 })
 			refill(h, tls(h))
 		},
-		"directory removed and made again at once": func(h *house, _ <-chan struct{}) {
+		"directory removed and made again at once": func(h *fixture, _ <-chan struct{}) {
 			h.must(os.RemoveAll(tls(h)))
 			refill(h, tls(h))
 		},
-		"directory swapped": func(h *house, _ <-chan struct{}) {
+		"directory swapped": func(h *fixture, _ <-chan struct{}) {
 			refill(h, h.root+"/new")
 			h.must(unix.Renameat2(unix.AT_FDCWD, h.root+"/new", unix.AT_FDCWD, tls(h), unix.RENAME_EXCHANGE))
 		},
-		"the directory above swapped": func(h *house, _ <-chan struct{}) {
+		"the directory above swapped": func(h *fixture, _ <-chan struct{}) {
 			h.must(os.Rename(h.root+"/above", h.root+"/old"))
 			h.must(os.Mkdir(h.root+"/above", 0o750))
 			refill(h, tls(h))
 		},
-		"directory replaced by a link, then the link moved": func(h *house, hints <-chan struct{}) {
+		"directory replaced by a link, then the link moved": func(h *fixture, hints <-chan struct{}) {
 			h.must(os.Rename(tls(h), h.root+"/v1"))
 			h.must(os.Symlink("../v1", tls(h)))
 			h.until(t, hints, "linked", func(st State) bool { return len(st.Unlinked) == 0 })
@@ -101,7 +102,7 @@ func TestWatch(t *testing.T) {
 			h.must(os.Symlink("../v2", h.root+"/next"))
 			h.must(os.Rename(h.root+"/next", tls(h)))
 		},
-		"pointed elsewhere, and changed there": func(h *house, hints <-chan struct{}) {
+		"pointed elsewhere, and changed there": func(h *fixture, hints <-chan struct{}) {
 			old := issue(t)
 			refill(h, h.root+"/live")
 			write(t, h.root+"/live/my.crt", old.CertPEM())
@@ -114,7 +115,7 @@ func TestWatch(t *testing.T) {
 			overwrite(t, h.root+"/live/my.crt", p.CertPEM())
 			overwrite(t, h.root+"/live/my.key", keyPEM(t, p))
 		},
-		"in place after a switch": func(h *house, hints <-chan struct{}) {
+		"in place after a switch": func(h *fixture, hints <-chan struct{}) {
 			g := h.put(issue(t))
 			h.until(t, hints, "switched", func(st State) bool { return st.Current.ID == g.ID })
 			write(t, h.opts.Paths.Key, keyPEM(t, p))
@@ -122,7 +123,7 @@ func TestWatch(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := newHouseAt(t, t.TempDir(), true) // a disk gives inode numbers again
+			h := newFixtureAt(t, t.TempDir(), true) // a disk gives inode numbers again
 			above := filepath.Join(h.root, "above")
 			h.must(os.Mkdir(above, 0o750))
 			h.must(os.Rename(tls(h), filepath.Join(above, "tls")))
@@ -156,22 +157,22 @@ func TestWatchSeesAnotherSwitch(t *testing.T) {
 // reason to wake up.
 func TestWatchIgnores(t *testing.T) {
 	h := linked(t, issue(t))
-	dirs, names := h.store.ways()
+	w := h.store.ways()
 	for _, path := range []string{
 		filepath.Join(h.opts.Dir, "lock"),
-		filepath.Join(h.opts.Dir, tmpPrefix+"current"),
-		filepath.Join(h.opts.Dir, "generations", tmpPrefix+"000002"),
+		filepath.Join(h.opts.Dir, disk.TemporaryPrefix+"current"),
+		filepath.Join(h.opts.Dir, "generations", disk.TemporaryPrefix+"000002"),
 		filepath.Join(h.opts.Dir, "generations", "000002"),
 		tmpLink(h.opts.Paths.Cert),
 		filepath.Join(filepath.Dir(h.opts.Paths.Cert), "redis.conf"),
 		filepath.Join(h.root, "anything"),
 	} {
-		if names[path] {
+		if w.names[path] {
 			t.Errorf("%s matters", path)
 		}
 	}
 	for _, dir := range []string{h.opts.Dir, h.store.generation(1), filepath.Dir(h.opts.Paths.Cert)} {
-		if !dirs[dir] {
+		if !w.dirs[dir] {
 			t.Errorf("%s may go unwatched", dir)
 		}
 	}
@@ -195,17 +196,17 @@ func TestWatchCoalesces(t *testing.T) {
 
 func TestWatchEnds(t *testing.T) {
 	h := linked(t, issue(t))
-	ctx, cancel := context.WithCancel(t.Context())
-	hints, err := h.store.Watch(ctx)
+	w, err := h.store.Watch()
 	h.must(err)
 	if inotifies(t) == 0 {
 		t.Error("this test cannot see an inotify instance")
 	}
-	cancel()
-	for range hints { // until it is closed
+	w.Close()
+	if _, ok := <-w.Hints; ok {
+		t.Error("there is a hint after the end")
 	}
-	// The goroutine that closed the channel may not have returned yet.
-	deadline := time.Now().Add(5 * time.Second)
+	// The goroutine that was waited for may not have returned yet.
+	deadline := time.Now().Add(time.Minute)
 	for watching() && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}
@@ -220,7 +221,7 @@ func TestWatchEnds(t *testing.T) {
 func watching() bool {
 	var b strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&b, 2)
-	return strings.Contains(b.String(), "fsnotify.") || strings.Contains(b.String(), "(*watcher).run")
+	return strings.Contains(b.String(), "fsnotify.") || strings.Contains(b.String(), "(*Watcher).run")
 }
 
 func inotifies(t *testing.T) (n int) {
@@ -238,7 +239,7 @@ func inotifies(t *testing.T) (n int) {
 }
 
 func TestWatchSaysWhyItCannot(t *testing.T) {
-	h := newHouse(t, true)
+	h := newFixture(t, true)
 	h.wide()
 	h.must(os.Chmod(filepath.Dir(h.opts.Paths.Cert), 0o711))
 	if os.Geteuid() == 0 {
@@ -252,7 +253,7 @@ func TestWatchSaysWhyItCannot(t *testing.T) {
 			return err
 		}
 		defer s.Close()
-		_, err = s.Watch(t.Context())
+		_, err = s.Watch()
 		wantErr(t, err, "watch "+filepath.Dir(h.opts.Paths.Cert), "permission denied")
 		return nil
 	})

@@ -7,61 +7,91 @@ import (
 )
 
 const (
-	firstRetry = time.Second     // the shortest distance between two attempts
-	lastRetry  = time.Hour       // the longest that backoff grows to
+	firstRetry = time.Second     // the shortest delay between two attempts
+	lastRetry  = time.Hour       // the longest
 	outage     = 5 * time.Minute // the longest while nothing valid is left
-	patience   = 24 * time.Hour  // the longest Retry-After that is believed
 )
-
-// A backoff says how fast attempts follow each other.
-type backoff struct{ first, longest time.Duration }
 
 // asking is the backoff towards a CA: gentle, and scaled to the lifetime, so
 // that a day's certificate begins with attempts every minute and an hour's
 // with attempts every two seconds. Without a pair a redis-server waits for it
 // to start, mostly on a host that boots together with its CA.
-func asking(p *Pair) backoff {
+func asking(p *Certificate) Backoff {
 	if p == nil {
-		return backoff{first: 2 * firstRetry, longest: lastRetry}
+		return Backoff{First: 2 * firstRetry, Longest: lastRetry}
 	}
-	return backoff{first: min(p.lifetime()/2000, time.Minute), longest: lastRetry}
+	return Backoff{First: min(p.lifetime()/2000, time.Minute), Longest: lastRetry}
 }
 
 // loading is the backoff towards a redis-server: local and cheap.
-var loading = backoff{first: firstRetry, longest: outage}
+var loading = Backoff{First: firstRetry, Longest: outage}
 
 // retry returns when the next attempt may start: the zero time when there was
 // no failure.
 //
-// The distance doubles with each failure, is capped at an eighth of what is
-// left of the lifetime, so that there are always several attempts before the
-// end, and is spread by up to a fifth, so that hosts that failed together do
-// not come back together. A Retry-After that is longer wins.
-func (a Attempts) retry(now time.Time, p *Pair, b backoff) time.Time {
+// The delay is at most an eighth of what is left of the lifetime, so that there
+// are always several attempts before the end, and none waits past the end.
+func (a Attempts) retry(now time.Time, p *Certificate, b Backoff) time.Time {
 	if a.Failed == 0 || a.Last.After(now) { // a clock set back must not hold us
 		return time.Time{}
 	}
-	longest, spread := min(b.longest, outage), 0.5
-	if p != nil {
-		spread = p.spread(a.Failed)
-		if left := p.end().Sub(a.Last); left > 0 {
-			longest = min(b.longest, left/8)
-		} else {
-			longest = min(longest, p.lifetime()/50)
-		}
+	left, longest := p.left(a.Last), min(b.Longest, outage)
+	switch {
+	case left > 0:
+		longest = min(b.Longest, left/8)
+	case p != nil:
+		longest = min(longest, p.lifetime()/50)
 	}
-	longest = max(longest, firstRetry)
-	delay := longest
-	if doublings := a.Failed - 1; doublings < 20 {
-		delay = min(longest, max(firstRetry, b.first)<<doublings)
+	longest = longest * 5 / 6 // the spread adds up to a fifth
+	b = Backoff{First: max(b.First, firstRetry), Longest: max(longest, firstRetry)}
+	at := a.Last.Add(b.Delay(a.Failed, p.spread(a.Failed)))
+	if left > 0 {
+		at = sooner(at, p.end())
 	}
-	delay += time.Duration(spread * float64(delay) / 5)
-	return a.Last.Add(max(delay, min(a.After, patience)))
+	return at
+}
+
+// A refused certificate would be refused again, so the distances grow up to a day, with
+// the spread. At
+// an authority that counts what it issues, and where the clocks differ, another attempt
+// is of less use still.
+var (
+	refusing       = Backoff{First: 30 * time.Second, Longest: 20 * time.Hour}
+	refusingSlowly = Backoff{First: 5 * time.Minute, Longest: 20 * time.Hour}
+)
+
+// Hold returns until when the authority that failed is not asked again: the zero time
+// when that is for others to decide.
+//
+// A Retry-After is believed up to a quarter of what is left of the newest certificate,
+// and the distance after a refusal grows to half of it, so that neither reaches its end.
+// Once nothing valid is left both are five minutes at most; an hour after refusals that
+// are Slow.
+func (a Attempts) Hold(now time.Time, p *Certificate) time.Time {
+	if a.Failed == 0 || a.Last.After(now) {
+		return time.Time{}
+	}
+	left := p.left(a.Last)
+	after, refused, b := min(a.After, outage), outage, refusing
+	if a.Slow {
+		refused, b = lastRetry, refusingSlowly
+	}
+	if left > 0 {
+		after, refused = min(a.After, MaxAfter, left/4), left/2
+	}
+	delay := max(after, min(b.Delay(a.Refused, p.spread(a.Refused)), refused))
+	if delay <= 0 {
+		return time.Time{}
+	}
+	return a.Last.Add(delay)
 }
 
 // spread returns a number in [0,1) that is the same for the same pair and
 // attempt.
-func (p Pair) spread(attempt int) float64 {
+func (p *Certificate) spread(attempt int) float64 {
+	if p == nil {
+		return 0.5
+	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(p.ID + strconv.Itoa(attempt))) // never fails: hash.Hash
 	return float64(h.Sum64()>>11) / (1 << 53)

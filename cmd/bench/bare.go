@@ -19,34 +19,38 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"redis-cert-agent/cmd/internal/testbed"
 )
 
-// Bare does the parts of a rotation with nothing around them, as the shortest
+// bare does the parts of a rotation with nothing around them, as the shortest
 // program would: no configuration, no gate, no look before and after.
 type bare struct {
-	h       *host
-	current tls.Certificate // by which the CA knows us
+	bed     *testbed.Testbed
+	host    *host
+	current tls.Certificate // its client certificate at the CA
 	files   map[string][]byte
 	n       int
 }
 
-// newBare gets a certificate of its own, so that the agent's is not touched.
-func newBare(ctx context.Context, h *host) (*bare, error) {
-	p, err := h.b.issue(ctx)
-	if err != nil {
-		return nil, err
-	}
-	x := &bare{h: h, current: p.TLS(), files: map[string][]byte{}}
+// newBare shows the CA the certificate that the agent had at the beginning, which
+// stays good for a rekey.
+func (b *bench) newBare(h *host) (*bare, error) {
+	x := &bare{bed: b.Testbed, host: h, files: map[string][]byte{}}
+	var err error
 	for _, name := range []string{"redis.crt", "redis.key", "ca.crt", "origin.json"} {
-		if x.files[name], err = os.ReadFile(h.path("pair/current/" + name)); err != nil {
+		if x.files[name], err = os.ReadFile(h.Path("pair/current/" + name)); err != nil {
 			return nil, err
 		}
 	}
-	return x, os.MkdirAll(h.path("bare/generations"), 0o750)
+	if x.current, err = tls.X509KeyPair(x.files["redis.crt"], x.files["redis.key"]); err != nil {
+		return nil, err
+	}
+	return x, os.MkdirAll(h.Path("bare/generations"), 0o750)
 }
 
 // rekey makes a key and a request, and one HTTPS round trip to the CA.
-func (x *bare) rekey(ctx context.Context) error {
+func (x *bare) rekey(context.Context) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -61,14 +65,9 @@ func (x *bare) rekey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x.h.b.roots, Certificates: []tls.Certificate{x.current}}}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x.bed.Roots, Certificates: []tls.Certificate{x.current}}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.h.b.caURL+"/1.0/rekey", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := (&http.Client{Transport: transport}).Post(x.bed.URL+"/1.0/rekey", "application/json", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -95,8 +94,8 @@ func (x *bare) handshake(ctx context.Context) error {
 }
 
 func (x *bare) dial(ctx context.Context) (net.Conn, error) {
-	d := tls.Dialer{Config: x.h.tls()}
-	return d.DialContext(ctx, "tcp", x.h.address)
+	d := tls.Dialer{Config: x.host.TLS()}
+	return d.DialContext(ctx, "tcp", x.host.Address)
 }
 
 // configSet makes redis read its files again, over a connection of its own.
@@ -107,16 +106,11 @@ func (x *bare) configSet(ctx context.Context) error {
 	}
 	defer c.Close()
 	answers := bufio.NewReader(c)
-	for _, words := range [][]string{
-		{"AUTH", password},
-		{"CONFIG", "SET", "tls-cert-file", x.h.path("pair/current/redis.crt")},
+	for _, command := range []string{
+		fmt.Sprintf("AUTH %q", testbed.Password),
+		fmt.Sprintf("CONFIG SET tls-cert-file %q", x.host.Path("pair/current/redis.crt")),
 	} {
-		var b strings.Builder
-		fmt.Fprintf(&b, "*%d\r\n", len(words))
-		for _, w := range words {
-			fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
-		}
-		if _, err := io.WriteString(c, b.String()); err != nil {
+		if _, err := io.WriteString(c, command+"\r\n"); err != nil {
 			return err
 		}
 		line, err := answers.ReadString('\n')
@@ -135,7 +129,7 @@ func (x *bare) configSet(ctx context.Context) error {
 // and the link's directory.
 func (x *bare) write(context.Context) error {
 	x.n++
-	top := x.h.path("bare")
+	top := x.host.Path("bare")
 	tmp, dir := filepath.Join(top, "generations", ".tmp"), filepath.Join(top, "generations", fmt.Sprint(x.n))
 	if err := os.Mkdir(tmp, 0o750); err != nil {
 		return err

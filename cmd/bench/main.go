@@ -1,9 +1,9 @@
-// Bench measures what redis-cert-agent promises, on a real redis-server with
-// TLS and a password, a real step-ca, and the agent's binary as it is released.
-// It writes docs/benchmarks.md and fails when a figure is missed. See make bench.
+// Bench measures what redis-cert-agent promises, on a real redis-server with TLS
+// and a password, a real step-ca, and the agent's binary as it is released. It
+// writes docs/benchmarks.md and fails when a figure is missed. See make bench.
 //
-// What takes time is given as a ratio of two medians of the same run, taken in
-// turns: the milliseconds of one machine tell nothing about another.
+// Durations are stated as the ratio of two medians of the same run, taken in
+// turns, because the milliseconds of one machine tell nothing about another.
 package main
 
 import (
@@ -11,152 +11,122 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"redis-cert-agent/agent/control"
+	"redis-cert-agent/cmd/internal/testbed"
 )
 
 type options struct {
+	testbed.Options
 	out       string        // the page to write; empty: standard output
-	agent, ca string        // binaries; empty: built here
-	redis     string        // redis-server
-	step      string        // the step command, of the comparison
-	dir       string        // where the temporary directory is made
-	only      string        // one measurement; empty: all
 	rounds    int           // of the rotation and its parts
 	rotations int           // under load
-	idle      time.Duration // how long nothing happens
+	idle      time.Duration // how long wake-ups are counted
+	rest      time.Duration // until memory is read once more
 }
 
 func main() {
 	var o options
-	var empty bool
-	flag.StringVar(&o.out, "o", "", "write the page to this file (default: standard output)")
-	flag.StringVar(&o.agent, "agent", "", "redis-cert-agent to measure (default: build it)")
-	flag.StringVar(&o.ca, "ca", "", "redis-cert-ca to use (default: build it)")
-	flag.StringVar(&o.redis, "redis", "redis-server", "redis-server to use")
-	flag.StringVar(&o.step, "step", "step", "step command to compare with; none there: no comparison")
-	flag.StringVar(&o.dir, "dir", "/var/tmp", "make the temporary directory here: a disk, where nobody else makes and removes files")
-	flag.StringVar(&o.only, "only", "", "measure one thing and write no page: "+strings.Join(measurementNames(), ", "))
+	o.Flags()
+	flag.StringVar(&o.out, "o", "", "write the page to this `file` (default: standard output)")
+	flag.StringVar(&o.Dir, "dir", "/var/tmp", "make the temporary directory here: on a disk, where no other program makes and removes files")
 	flag.IntVar(&o.rounds, "rounds", 300, "rotations to compare with their parts")
 	flag.IntVar(&o.rotations, "rotations", 1000, "rotations under load")
-	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch idle agents")
-	flag.BoolVar(&empty, "empty", false, "wait for a signal and do nothing (the bench starts itself so, to see what an empty program does)")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to count the wake-ups of idle agents")
+	flag.DurationVar(&o.rest, "rest", 150*time.Second, "when to read the memory of an idle agent once more")
+	empty := flag.Bool("empty", false, "do nothing (bench starts itself so, to count the wake-ups of an empty Go program)")
 	flag.Parse()
-	redis.SetLogger(quietLog{}) // failures are counted here
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if empty {
-		<-ctx.Done()
-		return
+	if *empty {
+		time.Sleep(math.MaxInt64)
 	}
-	if err := runOnce(ctx, o); err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+	var r results
+	testbed.Main(30*time.Minute, o.Options, func(ctx context.Context, t *testbed.Testbed) (err error) {
+		if r, err = (&bench{opts: o, Testbed: t}).measure(ctx); err != nil {
+			return err
+		}
+		return r.write(o.out)
+	})
+	if r.missed() {
 		os.Exit(1)
 	}
 }
 
-// say tells people how far the bench is.
+// say prints what the bench is doing.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
 
-type quietLog struct{}
-
-func (quietLog) Printf(context.Context, string, ...any) {}
-
-// results are what one run has measured.
+// results are what one run has measured. The template of the page reads them.
 type results struct {
-	machine   machine
-	idle      idle
-	rotation  rotation
-	endurance endurance
-	peer      peer
-	checked   checked
+	Machine   machine
+	Idle      idle
+	Rotation  rotation
+	Endurance endurance
 }
 
-// A measurement fills in its part of the results.
-type measurement struct {
-	name string
-	do   func(ctx context.Context, b *bench, r *results) error
-}
-
-var measurements = []measurement{
-	{"rotation", func(ctx context.Context, b *bench, r *results) (err error) {
-		r.rotation, err = b.measureRotation(ctx)
-		return err
-	}},
-	{"idle", func(ctx context.Context, b *bench, r *results) (err error) {
-		r.idle, err = b.measureIdle(ctx)
-		return err
-	}},
-	{"endurance", func(ctx context.Context, b *bench, r *results) (err error) {
-		r.endurance, err = b.measureEndurance(ctx)
-		return err
-	}},
-	{"peer", func(ctx context.Context, b *bench, r *results) (err error) {
-		r.peer, err = b.measurePeer(ctx)
-		return err
-	}},
-	{"check", func(ctx context.Context, b *bench, r *results) (err error) {
-		r.checked, err = b.measureCheck(ctx)
-		return err
-	}},
-}
-
-func measurementNames() []string {
-	var names []string
-	for _, m := range measurements {
-		names = append(names, m.name)
-	}
-	return names
-}
-
-// runOnce is one run. Its error names every figure that was missed.
-func runOnce(ctx context.Context, o options) error {
-	r, err := measure(ctx, o)
-	if err != nil {
-		return err
-	}
-	if o.only != "" {
-		fmt.Printf("%+v\n", r)
-		return nil
-	}
-	page := r.page()
-	if o.out == "" {
-		fmt.Print(page)
-	} else if err := replacePage(o.out, page); err != nil {
-		return err
-	}
-	var missed []error
-	for _, f := range r.figures() {
-		say("%-58s %12s   (%s)", f.name, f.value, f.target)
-		if !f.met {
-			missed = append(missed, fmt.Errorf("missed: %s is %s, wanted %s", f.name, f.value, f.target))
+// missed prints all figures and says whether one was missed.
+func (r results) missed() (missed bool) {
+	for _, f := range r.Figures() {
+		verdict := "met"
+		if !f.Met {
+			verdict, missed = "MISSED", true
 		}
+		say("%-6s  %-45s %12s   (%s)", verdict, f.Name, f.Value, f.Target)
 	}
-	return errors.Join(missed...)
+	return missed
 }
 
-func measure(ctx context.Context, o options) (r results, err error) {
-	if r.machine, err = describeMachine(ctx, o); err != nil {
+// A bench is what the measurements share.
+type bench struct {
+	opts options
+	*testbed.Testbed
+}
+
+func (b *bench) measure(ctx context.Context) (r results, err error) {
+	if r.Machine, err = describeMachine(b.Dir, b.RedisVersion); err != nil {
 		return r, err
 	}
-	b, err := newBench(ctx, o)
-	defer func() { b.close(err) }()
-	if err != nil {
-		return r, err
+	if r.Rotation, err = b.measureRotation(ctx); err != nil {
+		return r, fmt.Errorf("rotation: %w", err)
 	}
-	for _, m := range measurements {
-		if o.only != "" && o.only != m.name {
-			continue
-		}
-		if err = m.do(ctx, b, &r); err != nil {
-			return r, fmt.Errorf("%s: %w", m.name, err)
-		}
+	if r.Idle, err = b.measureIdle(ctx); err != nil {
+		return r, fmt.Errorf("idle: %w", err)
+	}
+	if r.Endurance, err = b.measureEndurance(ctx); err != nil {
+		return r, fmt.Errorf("endurance: %w", err)
 	}
 	return r, nil
+}
+
+// A host is one redis-server and its agent, which is made to rotate.
+type host struct {
+	*testbed.Host
+	control *control.Client
+}
+
+// startHost starts a host and returns once the agent has proven what redis
+// serves. The variables env are for the agent.
+func (b *bench) startHost(ctx context.Context, name string, env ...string) (*host, error) {
+	started, err := b.StartHost(ctx, name, "", env...)
+	if err != nil {
+		return nil, err
+	}
+	h := &host{started, control.Dial(started.Path("control.sock"))}
+	// The agent tried in vain while there was no redis, and would wait now.
+	_, err = h.control.Renew(ctx, false)
+	return h, err
+}
+
+// rotate has the agent get a new certificate. It returns once redis is proven
+// to serve it.
+func (h *host) rotate(ctx context.Context) error {
+	outcome, err := h.control.Renew(ctx, true)
+	if err == nil && !outcome.Issued {
+		err = errors.New("the agent says that it issued nothing")
+	}
+	if err != nil {
+		return fmt.Errorf("rotate: %w", err)
+	}
+	return nil
 }

@@ -7,91 +7,86 @@ import (
 	"time"
 )
 
-// A rotation is figure 1: the agent's rotation against its own parts.
+// A rotation compares the agent's rotation with its own parts.
 type rotation struct {
-	rounds int
-	sum    time.Duration // of the parts, done bare
-	parts  map[string]time.Duration
-	whole  time.Duration // by the daemon, from the request on its control socket to the answer
-	cpu    time.Duration // of the daemon, per rotation, with what it looks at after its answer
-	spread [2]float64    // quartiles of whole by sum, round by round
+	Rounds int
+	Parts  []part        // each with its median
+	Sum    time.Duration // of the parts of one round; the median
+	Whole  time.Duration // by the daemon, from the request on its control socket to the answer; the median
+	Spread [2]float64    // quartiles of whole by sum, round by round
 }
 
-// ratio is that of the medians.
-func (r rotation) ratio() float64 { return float64(r.whole) / float64(r.sum) }
+// A part is something that no rotation can do without.
+type part struct {
+	Name string
+	Took time.Duration
+}
 
-// The parts, in the order of the table.
-const (
-	partRekey     = "HTTPS rekey: key, request, mTLS connection, one round trip"
-	partWrite     = "four files, three directories, one link: written and fsynced"
-	partConfigSet = "CONFIG SET: TLS connection, AUTH, one command"
-	partHandshake = "one verified TLS handshake with redis"
-)
+// By returns how much of the sum d is.
+func (r rotation) By(d time.Duration) float64 { return float64(d) / float64(r.Sum) }
 
-var partNames = []string{partRekey, partWrite, partConfigSet, partHandshake}
+// warmUp is the number of rounds that do not count.
+const warmUp = 10
 
 // measureRotation takes turns: the daemon, each part, the daemon, and so on.
 func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
-	h, err := b.newHost(ctx, "rotation")
+	h, err := b.startHost(ctx, "rotation")
 	if err != nil {
 		return rotation{}, err
 	}
-	defer h.close()
-	x, err := newBare(ctx, h)
+	defer h.Stop()
+	x, err := b.newBare(h)
 	if err != nil {
 		return rotation{}, err
 	}
-	say("%d rotations, in turns with their parts", b.rounds)
-	const warmUp = 10
-	var before vitals
-	rounds := make([]round, warmUp+b.rounds)
-	for i := range rounds {
-		if i == warmUp {
-			if before, err = readVitals(h.agent.PID()); err != nil {
-				return rotation{}, err
-			}
-		}
-		if rounds[i], err = x.play(ctx); err != nil {
+	say("%d rotations, in turns with their parts", b.opts.rounds)
+	var rounds []round
+	for range warmUp + b.opts.rounds {
+		r, err := x.round(ctx)
+		if err != nil {
 			return rotation{}, err
 		}
+		rounds = append(rounds, r)
 	}
-	after, err := readVitals(h.agent.PID())
-	if err != nil {
-		return rotation{}, err
-	}
-	out := summarise(rounds[warmUp:])
-	out.cpu = (after.cpu - before.cpu) / time.Duration(b.rounds)
-	return out, nil
+	return summarise(rounds[warmUp:]), nil
 }
 
-// A round is one turn of each.
+// A round is one turn of the daemon and of each part.
 type round struct {
 	whole, sum time.Duration
-	parts      map[string]time.Duration
+	parts      []part
 }
 
-func (x *bare) play(ctx context.Context) (t round, err error) {
-	// What the daemon does after its answer must not count as another's time.
-	calm := func() error { return quiet(ctx, x.h.agent.PID(), 12*time.Millisecond) }
-	if err := calm(); err != nil {
-		return t, err
+// round waits before and after the daemon's turn until the agent is idle: what
+// it does after its answer must not slow down what is measured next.
+func (x *bare) round(ctx context.Context) (r round, err error) {
+	const still = 12 * time.Millisecond
+	if err := awaitIdle(ctx, x.host.Agent, still); err != nil {
+		return r, err
 	}
-	if t.whole, err = timed(ctx, x.h.rotate); err != nil {
-		return t, err
+	if r.whole, err = timed(ctx, x.host.rotate); err != nil {
+		return r, err
 	}
-	if err := calm(); err != nil {
-		return t, err
+	if err := awaitIdle(ctx, x.host.Agent, still); err != nil {
+		return r, err
 	}
-	t.parts = map[string]time.Duration{}
-	for name, do := range map[string]func(context.Context) error{
-		partRekey: x.rekey, partConfigSet: x.configSet, partHandshake: x.handshake, partWrite: x.write,
+	for _, p := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"HTTPS rekey: key, request, mTLS connection, one round trip", x.rekey},
+		{"four files, three directories, one link: written and fsynced", x.write},
+		{"CONFIG SET: TLS connection, AUTH, one command", x.configSet},
+		{"one verified TLS handshake with redis", x.handshake},
 	} {
-		if t.parts[name], err = timed(ctx, do); err != nil {
-			return t, fmt.Errorf("%s: %w", name, err)
+		took, err := timed(ctx, p.do)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", p.name, err)
 		}
-		t.sum += t.parts[name]
+		r.parts = append(r.parts, part{p.name, took})
+		r.sum += took
 	}
-	return t, nil
+	return r, nil
 }
 
 func timed(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
@@ -101,32 +96,27 @@ func timed(ctx context.Context, do func(context.Context) error) (time.Duration, 
 }
 
 func summarise(rounds []round) rotation {
-	of := func(what func(round) time.Duration) time.Duration {
+	median := func(of func(round) time.Duration) time.Duration {
 		var all []time.Duration
-		for _, t := range rounds {
-			all = append(all, what(t))
+		for _, r := range rounds {
+			all = append(all, of(r))
 		}
-		return median(all)
+		slices.Sort(all)
+		return all[len(all)/2]
 	}
-	r := rotation{
-		rounds: len(rounds), parts: map[string]time.Duration{},
-		sum:   of(func(t round) time.Duration { return t.sum }),
-		whole: of(func(t round) time.Duration { return t.whole }),
+	out := rotation{
+		Rounds: len(rounds),
+		Sum:    median(func(r round) time.Duration { return r.sum }),
+		Whole:  median(func(r round) time.Duration { return r.whole }),
 	}
-	for _, name := range partNames {
-		r.parts[name] = of(func(t round) time.Duration { return t.parts[name] })
+	for i, p := range rounds[0].parts {
+		out.Parts = append(out.Parts, part{p.Name, median(func(r round) time.Duration { return r.parts[i].Took })})
 	}
 	var ratios []float64
-	for _, t := range rounds {
-		ratios = append(ratios, float64(t.whole)/float64(t.sum))
+	for _, r := range rounds {
+		ratios = append(ratios, float64(r.whole)/float64(r.sum))
 	}
 	slices.Sort(ratios)
-	r.spread = [2]float64{ratios[len(ratios)/4], ratios[len(ratios)*3/4]}
-	return r
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Clone(d)
-	slices.Sort(d)
-	return d[len(d)/2]
+	out.Spread = [2]float64{ratios[len(ratios)/4], ratios[len(ratios)*3/4]}
+	return out
 }

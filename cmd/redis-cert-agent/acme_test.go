@@ -36,7 +36,7 @@ const (
 type pebble struct {
 	*acmetest.Pebble
 	names   *acmetest.Nameserver
-	road    *relay
+	relay   *relay
 	invalid atomic.Bool // orders end as invalid
 	moved   string      // the certificate whose window was moved, as an order names it
 
@@ -58,7 +58,7 @@ type pebble struct {
 //	pebble down      nothing listens at $PEBBLE; pebble up
 //	pebble asked PATH N  N requests, neither more nor less, had PATH in theirs
 //	pebble clear N   N TXT records came, and none is left
-func (s *stage) cmdPebble(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdPebble(ts *testscript.TestScript, args []string) error {
 	if args[0] == "start" {
 		return s.startPebble(ts, args[1:])
 	}
@@ -80,9 +80,9 @@ func (s *stage) cmdPebble(ts *testscript.TestScript, args []string) error {
 			return fmt.Errorf("orders replace %q, and none %s", p.replaced, p.moved)
 		}
 	case "down":
-		p.road.cut()
+		p.relay.cut()
 	case "up":
-		return p.road.join()
+		return p.relay.join()
 	case "asked":
 		if n := p.Count(args[1]); strconv.Itoa(n) != args[2] {
 			return fmt.Errorf("%d requests to %s, want %s", n, args[1], args[2])
@@ -90,14 +90,14 @@ func (s *stage) cmdPebble(ts *testscript.TestScript, args []string) error {
 	case "clear":
 		return p.clear(args[1])
 	default:
-		return fmt.Errorf("pebble %s: no such deed", args[0])
+		return fmt.Errorf("pebble %s: no such subcommand", args[0])
 	}
 	return nil
 }
 
-func (s *stage) startPebble(ts *testscript.TestScript, args []string) error {
-	p := &pebble{names: acmetest.NewNameserver(s.t, "internal", s.host)}
-	shape := acmetest.Shape{Host: s.host, Resolver: p.names.Addr, Answer: p.answer}
+func (s *host) startPebble(ts *testscript.TestScript, args []string) error {
+	p := &pebble{names: acmetest.NewNameserver(s.t, "internal", s.challenges)}
+	shape := acmetest.Shape{Host: s.challenges, Resolver: p.names.Addr, Answer: p.answer}
 	life, zone := 24*time.Hour, false
 	_, err := flags(args, func(f *flag.FlagSet) {
 		f.IntVar(&shape.BadNonces, "nonces", 0, "percent of good nonces that are refused")
@@ -112,8 +112,8 @@ func (s *stage) startPebble(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	if zone {
-		p.names.Add(s.t, "ns.internal. 60 IN A "+s.host)
-		err := p.names.ListenToo(s.t, s.host+":53")
+		p.names.Add(s.t, "ns.internal. 60 IN A "+s.challenges)
+		err := p.names.ListenToo(s.t, s.challenges+":53")
 		if errors.Is(err, syscall.EACCES) {
 			s.t.Skip("only root may listen on port 53, which name servers have")
 		}
@@ -123,19 +123,19 @@ func (s *stage) startPebble(ts *testscript.TestScript, args []string) error {
 	}
 	shape.Profiles = map[string]pebbleca.Profile{"default": {ValidityPeriod: uint64(life.Seconds())}}
 	p.Pebble = acmetest.StartPebble(s.t, shape)
-	p.road = newRelay(s.t, p.Listener.Addr().String())
+	p.relay = newRelay(s.t, p.Listener.Addr().String())
 	s.pebble = p
 	return s.tellPebble(ts)
 }
 
 // tellPebble tells the script where what is.
-func (s *stage) tellPebble(ts *testscript.TestScript) error {
+func (s *host) tellPebble(ts *testscript.TestScript) error {
 	hook, err := exec.LookPath("dns-hook")
 	if err != nil {
 		return err
 	}
 	p := s.pebble
-	ts.Setenv("PEBBLE", "https://"+p.road.Addr+wfe.DirectoryPath)
+	ts.Setenv("PEBBLE", "https://"+p.relay.Addr+wfe.DirectoryPath)
 	ts.Setenv("PEBBLE_ROOTS", s.path("pebble.pem"))
 	ts.Setenv("PEBBLE_HTTP", p.Listen(p.HTTPPort))
 	ts.Setenv("PEBBLE_TLS", p.Listen(p.TLSPort))
@@ -172,7 +172,7 @@ func (p *pebble) answer(w http.ResponseWriter, r *http.Request) bool {
 }
 
 // moveWindow makes Pebble want what redis shows to be renewed an hour ago.
-func (s *stage) moveWindow() error {
+func (s *host) moveWindow() error {
 	chain, err := s.look()
 	if err != nil {
 		return err

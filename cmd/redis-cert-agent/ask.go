@@ -8,49 +8,62 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
-	"redis-cert-agent/agent"
 	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/control"
+	"redis-cert-agent/agent/daemon"
+	"redis-cert-agent/agent/journal"
 	"redis-cert-agent/agent/pair"
-	"redis-cert-agent/agent/report"
 )
 
 func newRenewCommand(path *string) *cobra.Command {
-	var force bool
+	var force, dry bool
+	var client string
 	cmd := &cobra.Command{
 		Use:   "renew",
 		Short: "Look now, and renew what is due",
 		Long: `Look now: renew the certificate if it is due, make every redis-server show the
 newest one, and prove it. The running agent does it; when none runs, this command
-does it itself, under the same lock.`,
+does it itself, under the same lock.
+
+With --dry-run, try everything that a renewal needs instead, without issuing: the CA
+and what it must be shown, the directories, each Redis, and who is told of failures.
+Nothing stays changed. The exit code is 1 when something would fail.
+
+With --pair it is about the pair of a client that has this name in the configuration,
+and what is to be done after a change; that the running agent alone does.`,
 		Example: `  redis-cert-agent renew
-  redis-cert-agent renew --force     # a new certificate although the old one is not due`,
+  redis-cert-agent renew --dry-run   # would it work?
+  redis-cert-agent renew --force     # a new certificate although the old one is not due
+  redis-cert-agent renew --pair exporter`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dry && force {
+				return usageError{errors.New("--dry-run issues nothing, and --force does: give one of them")}
+			}
+			switch {
+			case dry && client != "":
+				return usageError{errors.New("--dry-run is about the servers' pair: leave --pair out")}
+			case client != "":
+				return renewPair(cmd.Context(), cmd.OutOrStdout(), *path, client, force)
+			case dry:
+				return rehearse(cmd.Context(), cmd.OutOrStdout(), *path)
+			}
 			return renew(cmd.Context(), cmd.OutOrStdout(), *path, force)
 		},
 	}
+	cmd.Flags().StringVar(&client, "pair", "", "the pair of a client, by its name")
 	cmd.Flags().BoolVar(&force, "force", false, "get a new certificate although the old one is not due")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "try everything that a renewal needs, without issuing")
 	return cmd
 }
 
 func renew(ctx context.Context, w io.Writer, path string, force bool) error {
-	c, err := config.LoadWithoutSecrets(path)
-	if err != nil {
-		return err
-	}
-	running := report.Dial(c.Control)
-	outcome, err := running.Renew(ctx, force)
-	if errors.Is(err, report.ErrNotRunning) {
-		outcome, err = renewAlone(ctx, path, force)
-	}
-	if errors.Is(err, pair.ErrLocked) && answersSoon(ctx, running) {
-		outcome, err = running.Renew(ctx, force)
-	}
+	outcome, err := askToRenew(ctx, path, force)
 	if err != nil {
 		return err
 	}
@@ -58,9 +71,68 @@ func renew(ctx context.Context, w io.Writer, path string, force bool) error {
 	return err
 }
 
+// askToRenew has the running agent renew, or does it where none runs.
+func askToRenew(ctx context.Context, path string, force bool) (control.Outcome, error) {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return control.Outcome{}, err
+	}
+	running := control.Dial(c.Control)
+	outcome, err := running.Renew(ctx, force)
+	if errors.Is(err, control.ErrNotRunning) {
+		outcome, err = renewAlone(ctx, path, force)
+	}
+	if errors.Is(err, pair.ErrLocked) && answersSoon(ctx, running) {
+		outcome, err = running.Renew(ctx, force)
+	}
+	return outcome, err
+}
+
+// rehearse tries everything that a renewal needs, and prints what was found.
+func rehearse(ctx context.Context, w io.Writer, path string) error {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	s, err := control.Dial(c.Control).Rehearse(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		if c, err = config.Load(path); err != nil {
+			return err
+		}
+		s, err = daemon.New(c, releaseVersion(), slog.New(slog.DiscardHandler)).Examine(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if s.Rehearsal == nil {
+		return errors.New("the certificate changed meanwhile: ask again")
+	}
+	if err := s.Rehearsal.WriteText(w, isColourful(w)); err != nil {
+		return err
+	}
+	if n := len(s.Rehearsal.Faults()); n > 0 {
+		return exitError{exitFailed, fmt.Errorf("a renewal would fail: %d of %d things that it needs are not there", n, len(s.Rehearsal.Findings))}
+	}
+	return nil
+}
+
+// renewPair has the running agent renew the pair of a client.
+func renewPair(ctx context.Context, w io.Writer, path, name string, force bool) error {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	outcome, err := control.Dial(c.Control).RenewPair(ctx, name, force)
+	if err != nil {
+		return startIt(c, err)
+	}
+	_, err = fmt.Fprintln(w, outcome.Text)
+	return err
+}
+
 // answersSoon waits for an agent that has the lock and does not listen yet: it
 // has only just begun. One that has another control socket never will.
-func answersSoon(ctx context.Context, c *report.Client) bool {
+func answersSoon(ctx context.Context, c *control.Client) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -78,24 +150,13 @@ func answersSoon(ctx context.Context, c *report.Client) bool {
 }
 
 // renewAlone does what the running agent would.
-func renewAlone(ctx context.Context, path string, force bool) (report.Outcome, error) {
+func renewAlone(ctx context.Context, path string, force bool) (control.Outcome, error) {
 	c, err := config.Load(path)
 	if err != nil {
-		return report.Outcome{}, err
+		return control.Outcome{}, err
 	}
-	d := newDaemon(c, slog.New(warnings{report.NewLogger(os.Stderr, slog.LevelWarn).Handler()}))
-	store, a, err := d.open(c)
-	if err != nil {
-		return report.Outcome{}, err
-	}
-	defer store.Close()
-	defer d.remember()()
-	before, err := diskStatus(c)
-	if err != nil {
-		return report.Outcome{}, err
-	}
-	err = a.Once(ctx, force)
-	return report.OutcomeOf(before, d.board.Get()), err
+	log := slog.New(warnings{journal.NewLogger(os.Stderr, slog.LevelWarn).Handler()})
+	return daemon.New(c, releaseVersion(), log).RenewOnce(ctx, force)
 }
 
 // warnings passes on what is no error: that is the last line of a command that
@@ -105,7 +166,7 @@ type warnings struct{ slog.Handler }
 func (w warnings) Handle(ctx context.Context, r slog.Record) error {
 	failed := r.Level >= slog.LevelError
 	r.Attrs(func(a slog.Attr) bool {
-		failed = failed || a.Key == report.KeyError
+		failed = failed || a.Key == journal.KeyError
 		return !failed
 	})
 	if failed {
@@ -132,7 +193,7 @@ the faults are printed, and the agent goes on with the old one.`,
 			if err != nil {
 				return err
 			}
-			return startIt(report.Dial(c.Control).Reload(cmd.Context()))
+			return startIt(c, control.Dial(c.Control).Reload(cmd.Context()))
 		},
 	}
 }
@@ -144,7 +205,10 @@ func newStatusCommand(path *string) *cobra.Command {
 		Short: "Show the certificate on disk, what each server shows, and what comes next",
 		Long: `Show what the running agent last knew: the certificate on disk, what each
 redis-server shows, the CA, the next step, and the last error. When no agent
-runs, show what is on disk and exit with 1.
+runs, show what is on disk. What is older than ten seconds is looked at anew.
+
+The exit code is 0 when all is well, 1 when something is wrong, and 3 when no agent
+runs.
 
 With --history, show the last hundred events instead, which survive restarts:
 what was issued, refused, loaded, proven and rolled back, and why.`,
@@ -156,7 +220,7 @@ what was issued, refused, loaded, proven and rolled back, and why.`,
 			if history {
 				return showHistory(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
 			}
-			return status(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
+			return showStatus(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -170,17 +234,17 @@ func showHistory(ctx context.Context, w io.Writer, path string, asJSON bool) err
 	if err != nil {
 		return err
 	}
-	deeds, err := report.Dial(c.Control).History(ctx)
-	if errors.Is(err, report.ErrNotRunning) {
-		deeds, err = report.ReadHistory(filepath.Join(c.Directory, historyFile))
+	records, err := control.Dial(c.Control).History(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		records, err = journal.ReadHistory(daemon.HistoryPath(c))
 	}
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(w, append([]report.Deed{}, deeds...)) // [] rather than null
+		return printJSON(w, append([]journal.Record{}, records...)) // [] rather than null
 	}
-	return report.WriteHistory(w, deeds, isColourful(w))
+	return journal.WriteHistory(w, records, isColourful(w))
 }
 
 func printJSON(w io.Writer, v any) error {
@@ -189,24 +253,27 @@ func printJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// isColourful reports whether w is a terminal whose user does not mind colour
-// (no-color.org).
-func isColourful(w io.Writer) bool {
-	f, _ := w.(*os.File)
-	return f != nil && report.IsTerminal(f) && os.Getenv("NO_COLOR") == ""
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
+// isColourful reports whether w is a terminal whose user does not mind colour
+// (no-color.org).
+func isColourful(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
+
+func showStatus(ctx context.Context, w io.Writer, path string, asJSON bool) error {
 	c, err := config.LoadWithoutSecrets(path)
 	if err != nil {
 		return err
 	}
-	s, asked := report.Dial(c.Control).Status(ctx)
-	if asked != nil && !errors.Is(asked, report.ErrNotRunning) {
+	s, asked := control.Dial(c.Control).Status(ctx)
+	if asked != nil && !errors.Is(asked, control.ErrNotRunning) {
 		return asked
 	}
 	if asked != nil {
-		if s, err = diskStatus(c); err != nil {
+		if s, err = daemon.DiskStatus(c, releaseVersion()); err != nil {
 			return errors.Join(asked, err)
 		}
 	}
@@ -215,35 +282,21 @@ func status(ctx context.Context, w io.Writer, path string, asJSON bool) error {
 	} else {
 		err = s.WriteText(w, isColourful(w))
 	}
-	return errors.Join(err, startIt(asked))
+	switch {
+	case err != nil:
+		return err
+	case asked != nil:
+		return exitError{exitNoAgent, startIt(c, asked)}
+	case s.Verdict() != "ok":
+		return exitError{code: exitFailed} // the page has said why
+	}
+	return nil
 }
 
 // startIt adds the remedy when no agent runs.
-func startIt(err error) error {
-	if errors.Is(err, report.ErrNotRunning) {
-		return fmt.Errorf("%w: start it (systemctl start redis-cert-agent)", err)
+func startIt(c *config.Config, err error) error {
+	if errors.Is(err, control.ErrNotRunning) {
+		return fmt.Errorf("%w: start it (systemctl start %s)", err, c.Unit())
 	}
 	return err
-}
-
-// diskStatus is what can be told without an agent.
-func diskStatus(c *config.Config) (report.Status, error) {
-	disk, err := pair.Read(storeOptions(c))
-	if err != nil {
-		return report.Status{}, err
-	}
-	s := report.Status{
-		Instance: c.Instance, Version: releaseVersion(), Now: time.Now().UTC(),
-		Degraded: true, MonitorOnly: c.MonitorOnly,
-	}
-	if g := disk.Current; g != nil && g.Err == nil {
-		s.Pair = agent.Describe(g)
-	}
-	for _, i := range c.Issuers {
-		s.CAs = append(s.CAs, describe(i))
-	}
-	for _, server := range c.Servers {
-		s.Servers = append(s.Servers, report.Server{Address: server.Address, State: report.Unknown})
-	}
-	return s, nil
 }

@@ -41,6 +41,7 @@ type realCA struct {
 
 	mu     sync.Mutex
 	issued map[string]int // certificates by their first name
+	asked  int            // requests
 }
 
 // sharedCA returns the authority of all tests, which the first of them starts.
@@ -89,7 +90,7 @@ func startCA() (*realCA, error) {
 // quicken makes the secrets of a new authority quick to decrypt. The usual
 // 600,000 rounds of PBKDF2 take seconds under the race detector, in every
 // agent that is started. It returns the intermediate, by which tests make what
-// another hand would get from the same authority.
+// another program would get from the same authority.
 func quicken(info *authority.Info) (*redistest.CA, error) {
 	password, err := os.ReadFile(info.KeyPasswordFile)
 	if err != nil {
@@ -157,13 +158,25 @@ func (ca *realCA) count(name string) int {
 	return ca.issued[name]
 }
 
-// The authority logs each certificate that it gives: realCA is the handler.
+// requests returns how many requests the authority has had.
+func (ca *realCA) requests() int {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	return ca.asked
+}
+
+// The authority logs each request and each certificate that it gives: realCA is the handler.
 
 func (ca *realCA) Enabled(context.Context, slog.Level) bool { return true }
 func (ca *realCA) WithAttrs([]slog.Attr) slog.Handler       { return ca }
 func (ca *realCA) WithGroup(string) slog.Handler            { return ca }
 
 func (ca *realCA) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "request" {
+		ca.mu.Lock()
+		defer ca.mu.Unlock()
+		ca.asked++
+	}
 	if !strings.HasPrefix(r.Message, "certificate ") {
 		return nil
 	}

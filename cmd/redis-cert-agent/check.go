@@ -9,8 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/check"
-	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/discover"
 )
 
 // A verdict is the exit code of a check, which has said all there is to say.
@@ -32,10 +33,12 @@ type checkOptions struct {
 	warn, crit            string // empty: those of the configuration, or the default
 	timeout               time.Duration
 	json, nagios, quiet   bool
+
+	places discover.Places // where the servers of this host are looked for
 }
 
 func newCheckCommand(path *string) *cobra.Command {
-	var o checkOptions
+	o := checkOptions{places: discover.Usual()}
 	cmd := &cobra.Command{
 		Use:   "check [flags] [HOST:PORT]...",
 		Short: "Say what is wrong with certificates, or soon will be",
@@ -46,7 +49,9 @@ client certificate. No agent and no configuration is needed, and no password.
 
 Without HOST:PORT, --targets and --file it checks what the configuration names:
 what each server serves against what is on disk, the pair, the CA, and the client
-certificates. PORT is 6379 where it is left out.
+certificates. Where there is no configuration either, it looks for the redis-servers,
+valkey-servers and Sentinels of this host, running or not, and checks those. PORT is
+6379 where it is left out.
 
 The exit code is that of monitoring plugins: 0 all is well, 1 warning, 2 critical
 (clients fail, or soon will), 3 unknown (a fault of the command line or the
@@ -55,13 +60,14 @@ configuration, a file that this user may not read).`,
   redis-cert-agent check --ca ca.crt --targets all-redis.txt --quiet
   redis-cert-agent check --file redis.crt --key redis.key --warn 14d
   redis-cert-agent check --client-cert app.crt --client-key app.key redis1.internal:6379
-  redis-cert-agent check --nagios      # what /etc/redis-cert-agent/config.yaml names`,
+  redis-cert-agent check               # what the configuration names, or what runs here
+  redis-cert-agent check --nagios`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.config, o.given, o.addresses = *path, cmd.Flags().Changed("config"), args
 			return o.run(cmd)
 		},
 	}
-	f, margins := cmd.Flags(), config.DefaultMonitor()
+	f, margins := cmd.Flags(), cert.DefaultMargins()
 	f.Var(fileFlag{&o.files}, "file", "check the certificates in this PEM file (may be repeated)")
 	f.Var(keyFlag{&o.files}, "key", "the key of the --file before it (default: the same file)")
 	f.StringArrayVar(&o.cas, "ca", nil, "trust the CA certificates in `FILE` (may be repeated; default: the system's)")
@@ -83,7 +89,7 @@ configuration, a file that this user may not read).`,
 }
 
 func (o *checkOptions) run(cmd *cobra.Command) error {
-	targets, err := o.targets(cmd.InOrStdin())
+	targets, err := o.targets(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr())
 	if err != nil {
 		return o.fault(cmd, err)
 	}

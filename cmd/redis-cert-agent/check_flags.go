@@ -69,7 +69,7 @@ func (f *fileArgs) targets() ([]check.Target, error) {
 func readTargets(path string, stdin io.Reader) ([]string, error) {
 	from := stdin
 	if path != "-" {
-		f, err := os.Open(path)
+		f, err := os.Open(path) // a pipe is waited for here: a shell makes one of <(a command)
 		if err != nil {
 			return nil, fmt.Errorf("--targets: %w", err)
 		}

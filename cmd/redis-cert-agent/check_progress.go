@@ -3,12 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"redis-cert-agent/agent/report"
 )
 
 // progress is one line on a terminal, once a check takes longer than a second.
@@ -20,7 +17,7 @@ type progress struct {
 
 func newProgress(w io.Writer, total int) *progress {
 	p := &progress{stop: make(chan struct{})}
-	if f, ok := w.(*os.File); ok && report.IsTerminal(f) {
+	if isTerminal(w) {
 		p.show.Go(func() { p.draw(w, total) })
 	}
 	return p

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -10,17 +11,17 @@ import (
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/check"
-	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/disk"
 	"redis-cert-agent/reload"
 )
 
 // targets are what is to be checked, and how.
-func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
+func (o *checkOptions) targets(ctx context.Context, stdin io.Reader, talk io.Writer) ([]check.Target, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	if o.alone() {
-		return o.configured()
+		return o.configured(ctx, talk)
 	}
 	if o.list != "" {
 		more, err := readTargets(o.list, stdin)
@@ -29,7 +30,7 @@ func (o *checkOptions) targets(stdin io.Reader) ([]check.Target, error) {
 		}
 		o.addresses = append(o.addresses, more...)
 	}
-	warn, crit, err := o.margins(config.DefaultMonitor())
+	warn, crit, err := o.margins(cert.DefaultMargins())
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,8 @@ func (o *checkOptions) alone() bool {
 func (o *checkOptions) validate() error {
 	switch {
 	case o.alone() && o.name+o.clientCert+o.clientKey != "":
-		return usageError{errors.New("--name, --client-cert and --client-key are for servers that the command line names: name one as HOST:PORT; what the configuration names has its own there")}
+		return usageError{errors.New("--name, --client-cert and --client-key are for servers that the command line names: " +
+			"name one as HOST:PORT; what the configuration names has its own there")}
 	case o.role != "" && len(o.files.files) == 0:
 		return usageError{errors.New("--role is for --file: name one")}
 	case o.json && o.nagios:
@@ -78,16 +80,16 @@ func (o *checkOptions) validate() error {
 }
 
 // margins returns those of the command line, or else those of m.
-func (o *checkOptions) margins(m config.Monitor) (warn, crit cert.Margin, err error) {
-	parse := func(flag, text string, otherwise config.Margin) cert.Margin {
+func (o *checkOptions) margins(m cert.Margins) (warn, crit cert.Margin, err error) {
+	parse := func(flag, text string, otherwise cert.Margin) cert.Margin {
 		if text == "" {
-			return cert.Margin(otherwise)
+			return otherwise
 		}
-		margin, bad := config.ParseMargin(text)
+		margin, bad := cert.ParseMargin(text)
 		if bad != nil && err == nil {
 			err = usageError{fmt.Errorf("--%s %q %w", flag, text, bad)}
 		}
-		return cert.Margin(margin)
+		return margin
 	}
 	warn = parse("warn", o.warn, m.Warn)
 	crit = parse("crit", o.crit, m.Crit)
@@ -101,9 +103,9 @@ func (o *checkOptions) trust() (check.Trust, error) {
 	}
 	var t check.Trust
 	for _, path := range o.cas {
-		roots, err := readRoots("--ca", path)
+		roots, err := cert.ReadCertificates(path)
 		if err != nil {
-			return t, err
+			return t, fmt.Errorf("--ca: %w", err)
 		}
 		t.Named = append(t.Named, roots...)
 	}
@@ -123,6 +125,9 @@ func (o *checkOptions) namedFiles(want check.Want) ([]check.Target, error) {
 	return files, err
 }
 
+// maxPEM bounds a PEM file that a flag or the configuration names.
+const maxPEM = 4 << 20
+
 // client returns the certificate that is presented, and itself as a target.
 func (o *checkOptions) client(want check.Want) (func() (*tls.Certificate, error), []check.Target, error) {
 	if o.clientCert == "" {
@@ -132,11 +137,11 @@ func (o *checkOptions) client(want check.Want) (func() (*tls.Certificate, error)
 	if key == "" {
 		key = o.clientCert
 	}
-	chain, err := os.ReadFile(o.clientCert)
+	chain, _, err := disk.ReadInTime(o.clientCert, maxPEM)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--client-cert: %w", err)
 	}
-	secret, err := os.ReadFile(key)
+	secret, _, err := disk.ReadInTime(key, maxPEM)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--client-key: %w", err)
 	}

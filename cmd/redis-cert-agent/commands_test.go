@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	official "github.com/smallstep/certificates/ca"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,13 +18,25 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cmdConfig replaces the $VARIABLES in a configuration file, which is the
-// default one when the script has none of that name.
-func (s *stage) cmdConfig(ts *testscript.TestScript, args []string) error {
+// cmdConfig replaces the $VARIABLES in a configuration file, which is the usual
+// one when the script has none of that name; with -issuer none the usual one of an
+// agent that leaves the renewal of the files in tls to another program:
+//
+//	config [-issuer none] FILE
+func (s *host) cmdConfig(ts *testscript.TestScript, args []string) error {
+	issuer := ""
+	args, err := flags(args, func(f *flag.FlagSet) { f.StringVar(&issuer, "issuer", "", "none") })
+	if err != nil {
+		return err
+	}
+	usual := usualConfig
+	if issuer == "none" {
+		usual = usualForeignConfig
+	}
 	path := ts.MkAbs(args[0])
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		text, err = []byte(usualConfig), nil
+		text, err = []byte(usual), nil
 	}
 	if err != nil {
 		return err
@@ -34,7 +47,7 @@ func (s *stage) cmdConfig(ts *testscript.TestScript, args []string) error {
 // cmdEdit replaces OLD, which must be there once, by NEW:
 //
 //	edit FILE OLD NEW
-func (s *stage) cmdEdit(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdEdit(ts *testscript.TestScript, args []string) error {
 	lines := strings.NewReplacer(`\n`, "\n")
 	path, old, by := ts.MkAbs(args[0]), lines.Replace(args[1]), lines.Replace(args[2])
 	text, err := os.ReadFile(path)
@@ -54,7 +67,7 @@ func (s *stage) cmdEdit(ts *testscript.TestScript, args []string) error {
 //	agent stop           sends SIGTERM and waits for exit code 0
 //	agent kill           sends SIGKILL
 //	agent ended CODE     waits until it has ended by itself with that exit code
-func (s *stage) cmdAgent(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdAgent(ts *testscript.TestScript, args []string) error {
 	if args[0] == "start" {
 		return s.startAgent(environment(ts), args[1:]...)
 	}
@@ -80,7 +93,7 @@ func (s *stage) cmdAgent(ts *testscript.TestScript, args []string) error {
 			return err
 		}
 	default:
-		return fmt.Errorf("agent %s: no such deed", args[0])
+		return fmt.Errorf("agent %s: no such subcommand", args[0])
 	}
 	code, err := s.wait()
 	if err == nil && code != want {
@@ -105,7 +118,7 @@ func environment(ts *testscript.TestScript) []string {
 // more, and no secret. With -warned the log's warnings come before it.
 //
 //	fails [-lines N] [-warned] CODE REGEXP ARGS...
-func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdFails(ts *testscript.TestScript, args []string) error {
 	lines, warned := 1, false
 	args, err := flags(args, func(f *flag.FlagSet) {
 		f.IntVar(&lines, "lines", 1, "lines of stderr")
@@ -118,7 +131,7 @@ func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, "redis-cert-agent", args[2:]...)
@@ -143,7 +156,7 @@ func (s *stage) cmdFails(ts *testscript.TestScript, args []string) error {
 	return s.checkComplaint(complaint, args[1], lines)
 }
 
-func (s *stage) checkComplaint(text, pattern string, lines int) error {
+func (s *host) checkComplaint(text, pattern string, lines int) error {
 	re, err := regexp.Compile("(?m)" + pattern)
 	if err != nil {
 		return err
@@ -167,27 +180,50 @@ func (s *stage) checkComplaint(text, pattern string, lines int) error {
 	return nil
 }
 
-// cmdCA cuts the way to the authority, or joins it again: ca down, ca up.
-func (s *stage) cmdCA(_ *testscript.TestScript, args []string) error {
+// cmdCA is about the authority, and a proxy that ends TLS before it:
+//
+//	ca down           nothing listens at $CA_URL
+//	ca up             it does again
+//	ca issued N       so many certificates were issued to this script
+//	ca proxy MODE     sets what the proxy at $CA_PROXY_URL, with $CA_PROXY_PIN, does when
+//	                  it is asked for a certificate:
+//	  pass            passes it on
+//	  busy            answers 503, Retry-After: an hour
+//	  hiccup          answers 503, Retry-After: a second
+//	  garbage         answers 201 and no JSON
+//	  html            answers 502 and a page
+//	  names           gives a certificate for other names
+//	  leaf            gives a good certificate without its chain
+//	  expired         gives one that has expired
+//	  future          gives one that is not valid yet
+//	  client          gives one that is no server's
+//	  key             gives one for another key
+func (s *host) cmdCA(ts *testscript.TestScript, args []string) error {
 	switch args[0] {
 	case "down":
-		s.road.cut()
+		s.caRelay.cut()
 		return nil
 	case "up":
-		return s.road.join()
+		return s.caRelay.join()
+	case "issued":
+		want, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		return s.checkIssued(want)
+	case "proxy":
+		s.setCAProxy(ts, args[1])
+		return nil
+	case "token":
+		return s.writeToken(ts.MkAbs(args[1]), args[2:])
 	}
-	return fmt.Errorf("ca %s: no such deed", args[0])
+	return fmt.Errorf("ca %s: no such subcommand", args[0])
 }
 
-// cmdIssued checks how many certificates the authority, or the proxy in its
-// place, gave to this script.
-func (s *stage) cmdIssued(_ *testscript.TestScript, args []string) error {
-	want, err := strconv.Atoi(args[0])
-	if err != nil {
-		return err
-	}
+// checkIssued checks how many certificates the authority gave to this script.
+func (s *host) checkIssued(want int) error {
 	// The authority counts after it has answered.
-	limit := time.After(patience)
+	limit := time.After(waitLimit)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for s.ca.count(s.name) < want {
@@ -201,4 +237,18 @@ func (s *stage) cmdIssued(_ *testscript.TestScript, args []string) error {
 		return fmt.Errorf("%d certificates were issued, want %d", n, want)
 	}
 	return nil
+}
+
+// writeToken makes a one-time token as the step command does, with the official client, for
+// names, of which the first is the subject.
+func (s *host) writeToken(path string, names []string) error {
+	p, err := official.NewProvisioner("redis", "", s.ca.URL, s.ca.Password, official.WithRootSHA256(s.ca.Fingerprint))
+	if err != nil {
+		return err
+	}
+	token, err := p.Token(names[0], names...)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(token+"\n"), 0o600)
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/control"
 	"redis-cert-agent/reload/redistest"
 )
 
@@ -14,15 +14,15 @@ import (
 // other. Every question is answered, and no renewal falls between two agents.
 func TestRenewBesideReload(t *testing.T) {
 	t.Parallel()
-	s := newPlainStage(t, "concurrent.internal")
+	s := newPlainHost(t, "concurrent.internal")
 	s.must(s.startAgent(nil, "run", "--config", "agent.yaml"))
 	s.must(s.until("a pair", func() bool { return s.pairOnDisk() == nil }))
 	files := redistest.Files{Cert: s.path("pair/current/redis.crt"), Key: s.path("pair/current/redis.key"), CA: s.path("pair/current/ca.crt")}
 	s.redis = redistest.Start(t, redistest.Options{Addr: s.addr, Password: secret, Files: files})
 
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
-	control := report.Dial(s.path("control.sock"))
+	control := control.Dial(s.path("control.sock"))
 	const times = 15
 	var asking sync.WaitGroup
 	asking.Go(func() {
@@ -47,21 +47,21 @@ func TestRenewBesideReload(t *testing.T) {
 	}
 }
 
-// newPlainStage is the stage of a test that is no script, with the usual
+// newPlainHost is the host of a test that is no script, with the usual
 // configuration in agent.yaml.
-func newPlainStage(t *testing.T, name string) *stage {
+func newPlainHost(t *testing.T, name string) *host {
 	t.Helper()
 	ca, err := sharedCA()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "stage") // short enough for a socket
+	dir, err := os.MkdirTemp("", "host") // short enough for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := newStage(t, dir, name, ca)
-	values := map[string]string{"CA_URL": "https://" + s.road.Addr, "CA_PIN": ca.Fingerprint, "NAME": name, "REDIS": s.addr, "WORK": dir}
+	s := newHost(t, dir, name, ca)
+	values := map[string]string{"CA_URL": "https://" + s.caRelay.Addr, "CA_PIN": ca.Fingerprint, "NAME": name, "REDIS": s.addr, "WORK": dir}
 	s.must(s.writeSecrets())
 	s.must(os.WriteFile(s.path("agent.yaml"), []byte(os.Expand(usualConfig, func(k string) string { return values[k] })), 0o600))
 	return s

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"redis-cert-agent/agent/cert"
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/control"
 	"redis-cert-agent/reload/redistest"
 )
 
@@ -23,7 +23,7 @@ import (
 // on disk matches, clients accept it, and redis starts on it.
 func TestKilledInRotations(t *testing.T) {
 	t.Parallel()
-	s := newPlainStage(t, "killed.internal")
+	s := newPlainHost(t, "killed.internal")
 	s.must(s.startAgent(nil, "run", "--config", "agent.yaml"))
 	s.must(s.until("a pair", func() bool { return s.pairOnDisk() == nil }))
 	files := redistest.Files{Cert: s.path("pair/current/redis.crt"), Key: s.path("pair/current/redis.key"), CA: s.path("pair/current/ca.crt")}
@@ -63,7 +63,7 @@ func TestKilledInRotations(t *testing.T) {
 	s.must(s.awaitShown(false))
 }
 
-func (s *stage) must(err error) {
+func (s *host) must(err error) {
 	s.t.Helper()
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, s.logs())
@@ -72,8 +72,8 @@ func (s *stage) must(err error) {
 
 // rotateUntilKilled makes the agent rotate without a pause and kills it after
 // its first rotation and the given time. It returns how long the first took.
-func (s *stage) rotateUntilKilled(after time.Duration) time.Duration {
-	control := report.Dial(s.path("control.sock"))
+func (s *host) rotateUntilKilled(after time.Duration) time.Duration {
+	control := control.Dial(s.path("control.sock"))
 	ctx, cancel := context.WithCancel(context.Background())
 	first := make(chan time.Duration, 1)
 	var asking sync.WaitGroup
@@ -96,8 +96,8 @@ func (s *stage) rotateUntilKilled(after time.Duration) time.Duration {
 	var took time.Duration
 	select {
 	case took = <-first:
-	case <-time.After(patience):
-		s.t.Fatalf("no rotation within %s\n%s", patience, s.logs())
+	case <-time.After(waitLimit):
+		s.t.Fatalf("no rotation within %s\n%s", waitLimit, s.logs())
 	}
 	<-time.After(after) // the random instant
 	s.agent.kill()
@@ -106,7 +106,7 @@ func (s *stage) rotateUntilKilled(after time.Duration) time.Duration {
 }
 
 // pairOnDisk says what is wrong with the pair that redis would start with.
-func (s *stage) pairOnDisk() error {
+func (s *host) pairOnDisk() error {
 	var text [3][]byte
 	for i, name := range []string{"redis.crt", "redis.key", "ca.crt"} {
 		var err error
@@ -118,7 +118,7 @@ func (s *stage) pairOnDisk() error {
 	if err != nil {
 		return err
 	}
-	need := cert.Need{Names: []string{s.name}, Roots: cert.Pool(p.CA)}
+	need := cert.Need{Names: []string{s.name}, Roots: p.CA}
 	if err := need.Check(p, time.Now()); err != nil {
 		return fmt.Errorf("the pair on disk: %w", err)
 	}
@@ -127,7 +127,7 @@ func (s *stage) pairOnDisk() error {
 
 // startLoad lets a client work until the test ends, and counts what it did. It
 // meets restarts, so that failures say nothing.
-func (s *stage) startLoad() *atomic.Int64 {
+func (s *host) startLoad() *atomic.Int64 {
 	redis.SetLogger(silent{})
 	c := redis.NewClient(&redis.Options{Addr: s.addr, Password: secret, MaxRetries: -1, Dialer: s.dialRedis})
 	done := new(atomic.Int64)
@@ -155,7 +155,7 @@ func (s *stage) startLoad() *atomic.Int64 {
 	return done
 }
 
-func (s *stage) dialRedis(ctx context.Context, network, addr string) (net.Conn, error) {
+func (s *host) dialRedis(ctx context.Context, network, addr string) (net.Conn, error) {
 	return s.clientTLS().DialContext(ctx, network, addr)
 }
 

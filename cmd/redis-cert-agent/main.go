@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,13 +28,25 @@ const defaultConfig = "/etc/redis-cert-agent/config.yaml"
 
 // Exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2 // of the command line or the configuration
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2 // the command line, or the text of the configuration: a restart does not help
+	exitNoAgent = 3 // status: no agent is running
 )
+
+// grace is how long a command may take to end after SIGINT or SIGTERM. Nothing on disk
+// depends on an orderly end; at worst a record of a challenge stays in the DNS.
+const grace = 10 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the process at once
+		time.AfterFunc(grace, func() {
+			complain(os.Stderr, fmt.Errorf("not stopped %s after the signal: something does not end; the process ends without it, and nothing on disk depends on that", grace))
+			os.Exit(exitFailed)
+		})
+	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -54,10 +67,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &said) {
 		return int(said)
 	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		if exit.error != nil {
+			complain(stderr, exit.error)
+		}
+		return exit.code
+	}
 	complain(stderr, err)
 	var usage usageError
 	var faults *config.Faults
-	if errors.As(err, &usage) || errors.As(err, &faults) {
+	if errors.As(err, &usage) || errors.As(err, &faults) && !faults.World {
 		return exitUsage
 	}
 	return exitFailed
@@ -70,11 +90,25 @@ func complain(w io.Writer, err error) {
 	}
 }
 
+// An exitError has an exit code of its own, and may have nothing more to say.
+type exitError struct {
+	code int
+	error
+}
+
+func (e exitError) Error() string {
+	if e.error == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.error.Error()
+}
+
 // A usageError is a fault of the command line.
 type usageError struct{ error }
 
 func newRootCommand() *cobra.Command {
 	var path string
+	var showVersion bool
 	cmd := &cobra.Command{
 		Use:   "redis-cert-agent",
 		Short: "Keep redis-server's TLS certificate fresh",
@@ -85,17 +119,26 @@ it by a handshake.`,
   redis-cert-agent status
   redis-cert-agent renew --force`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
+				return err
+			}
 			return usageError{errors.New("no command given: see redis-cert-agent --help")}
 		},
+		SuggestionsMinimumDistance: 2,
+
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	// With cobra's own flag the linker keeps text/template, and 8 MB with it.
+	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	cmd.PersistentFlags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	cmd.AddCommand(newRunCommand(&path), newRenewCommand(&path), newReloadCommand(&path), newStatusCommand(&path), newCheckCommand(&path), newNotifyCommand(&path), newVersionCommand())
+	cmd.AddCommand(newInitCommand(&path), newACMECommand(&path), newRunCommand(&path), newRenewCommand(&path), newEnrollCommand(&path), newReloadCommand(&path), newStatusCommand(&path),
+		newCheckCommand(&path), newDoctorCommand(&path), newNotifyCommand(&path), newCACommand(&path), newVersionCommand())
 	return cmd
 }
 
@@ -107,5 +150,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if cmd.HasParent() {
 		return usageError{fmt.Errorf("unexpected argument %q: see %s --help", args[0], cmd.CommandPath())}
 	}
-	return usageError{fmt.Errorf("unknown command %q: see %s --help", args[0], cmd.CommandPath())}
+	meant := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		meant = fmt.Sprintf("did you mean %s? ", strings.Join(near, " or "))
+	}
+	return usageError{fmt.Errorf("unknown command %q: %ssee %s --help", args[0], meant, cmd.CommandPath())}
 }

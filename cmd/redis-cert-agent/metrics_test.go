@@ -11,12 +11,8 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"redis-cert-agent/agent/config"
 )
 
 // cmdScrape gets the metrics into metrics.txt, until all regular expressions
@@ -26,7 +22,7 @@ import (
 //	scrape tcp [REGEXP]...      from $METRICS
 //	scrape FILE [REGEXP]...     as node_exporter does
 //	scrape nothing              nobody listens at $METRICS
-func (s *stage) cmdScrape(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdScrape(ts *testscript.TestScript, args []string) error {
 	if args[0] == "nothing" {
 		if conn, err := net.Dial("tcp", ts.Getenv("METRICS")); err == nil {
 			conn.Close()
@@ -79,7 +75,7 @@ func (s *stage) cmdScrape(ts *testscript.TestScript, args []string) error {
 
 // scrape asks for the metrics once, and for nothing to be kept.
 func scrape(network, address string) ([]byte, error) {
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{
+	client := &http.Client{Timeout: waitLimit, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, address)
@@ -98,27 +94,4 @@ func scrape(network, address string) ([]byte, error) {
 		err = fmt.Errorf("content type %q", kind)
 	}
 	return text, err
-}
-
-// Who reads the metrics elsewhere than on the control socket gets fresh ones, and
-// so does who is told of troubles.
-func TestLookEvery(t *testing.T) {
-	heartbeat := func(every time.Duration) *config.Heartbeat { return &config.Heartbeat{Every: every} }
-	listen, textfile := config.Metrics{Listen: ":9742"}, config.Metrics{Textfile: "/x.prom"}
-	for _, c := range []struct {
-		config config.Config
-		want   time.Duration
-	}{
-		{config.Config{}, 0},
-		{config.Config{Heartbeat: heartbeat(time.Hour)}, time.Hour},
-		{config.Config{Metrics: listen}, 5 * time.Minute},
-		{config.Config{Notify: make([]config.Notify, 1)}, 5 * time.Minute},
-		{config.Config{Metrics: textfile}, 5 * time.Minute},
-		{config.Config{Metrics: listen, Heartbeat: heartbeat(time.Hour)}, 5 * time.Minute},
-		{config.Config{Metrics: textfile, Heartbeat: heartbeat(time.Minute)}, time.Minute},
-	} {
-		if got := lookEvery(&c.config); got != c.want {
-			t.Errorf("%+v: %s, want %s", c.config, got, c.want)
-		}
-	}
 }

@@ -12,15 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cmdMount changes what this stage sees, and what it starts from then on:
+// cmdMount changes what this host sees, and what it starts from then on:
 //
 //	mount small DIR     makes DIR a small disk
 //	mount full DIR      takes what is left of it, by DIR/filler
 //	mount empty DIR     removes the filler
 //	mount readonly DIR  lets nobody write to DIR
+//	mount hung DIR      nothing answers in DIR, and whoever opens a file there hangs
+//	mount back DIR      DIR is as it was
 //
 // The mounts are in a namespace of their own and end with the test.
-func (s *stage) cmdMount(ts *testscript.TestScript, args []string) error {
+func (s *host) cmdMount(ts *testscript.TestScript, args []string) error {
 	dir := ts.MkAbs(args[1])
 	if args[0] == "readonly" && os.Geteuid() != 0 {
 		return os.Chmod(dir, 0o555)
@@ -32,8 +34,24 @@ func (s *stage) cmdMount(ts *testscript.TestScript, args []string) error {
 		return err
 	}
 	var err error
-	s.do(func() { err = mount(args[0], dir) })
+	s.do(func() { err = s.mount(args[0], dir) })
 	return err
+}
+
+func (s *host) mount(what, dir string) error {
+	switch what {
+	case "hung":
+		server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		s.hung = server // who asks waits for an answer from it, which never comes
+		s.t.Cleanup(func() { server.Close() })
+		return unix.Mount("hung", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", server.Fd()))
+	case "back":
+		return errors.Join(unix.Unmount(dir, unix.MNT_DETACH), s.hung.Close())
+	}
+	return mount(what, dir)
 }
 
 func mount(what, dir string) error {
@@ -62,7 +80,7 @@ func mount(what, dir string) error {
 }
 
 // enter makes a mount namespace, of one thread and what that starts.
-func (s *stage) enter() error {
+func (s *host) enter() error {
 	if s.inside != nil {
 		return nil
 	}
@@ -84,4 +102,37 @@ func (s *stage) enter() error {
 	s.inside = work
 	s.t.Cleanup(func() { close(work) })
 	return nil
+}
+
+// cmdUnprivileged takes from what this host starts from now on what root may do
+// with files that belong to others. A redis that runs keeps it:
+//
+//	unprivileged
+func (s *host) cmdUnprivileged(*testscript.TestScript, []string) error {
+	if os.Geteuid() != 0 {
+		s.t.Skip("only root can let redis read what the agent may not")
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	var err error
+	s.do(func() { err = giveUp(unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH) })
+	return err
+}
+
+// giveUp keeps this thread's programs from ever having the capabilities: root
+// gets at exec what is bounding or inheritable (capabilities(7)).
+func giveUp(capabilities ...uintptr) error {
+	for _, c := range capabilities {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	data[0].Inheritable, data[1].Inheritable = 0, 0
+	return unix.Capset(&header, &data[0])
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,18 +20,28 @@ import (
 	"redis-cert-agent/reload/redistest"
 )
 
-// cmdRedis runs the redis-server of this stage, TLS on $REDIS and no plaintext
+// cmdRedis runs the redis-server of this host, TLS on $REDIS and no plaintext
 // port, with a password, on the files of the agent:
 //
-//	redis start [-auth yes] [-plain] [-socket] [-acl RULE]... [-conf LINE]... [-files DIR]
+//	redis start [-bare] [-auth yes] [-plain] [-socket] [-acl RULE]... [-conf LINE]... [-files DIR]
 //	redis stop
 //	redis again       starts it anew, on what is on disk now
 //	redis same        it still runs, and is the process that was started
 //	redis freeze      it answers no more; redis thaw
 //	redis do WORD...  sends a command over the unix socket
-func (s *stage) cmdRedis(ts *testscript.TestScript, args []string) error {
-	if args[0] == "start" {
+//	redis proxy MODE  sets what a proxy at $REDIS_PROXY, before the plaintext port, does:
+//	                  honest passes everything on, lying answers OK to CONFIG SET by itself
+//	redis impostor    takes its place, with a certificate that nobody here knows
+//	redis impostor silent  the impostor was spoken to, and heard nothing after a handshake
+func (s *host) cmdRedis(ts *testscript.TestScript, args []string) error {
+	switch args[0] {
+	case "start":
 		return s.startRedis(ts, args[1:])
+	case "proxy":
+		s.setRedisProxy(ts, args[1])
+		return nil
+	case "impostor":
+		return s.cmdImpostor(args[1:])
 	}
 	if s.redis == nil {
 		return errors.New("no redis was started")
@@ -56,10 +67,10 @@ func (s *stage) cmdRedis(ts *testscript.TestScript, args []string) error {
 	case "do":
 		return s.command(ts, args[1:])
 	}
-	return fmt.Errorf("redis %s: no such deed", args[0])
+	return fmt.Errorf("redis %s: no such subcommand", args[0])
 }
 
-func (s *stage) startRedis(ts *testscript.TestScript, args []string) error {
+func (s *host) startRedis(ts *testscript.TestScript, args []string) error {
 	o := redistest.Options{Addr: s.addr, Password: secret}
 	dir := "pair/current"
 	list := func(to *[]string) func(string) error {
@@ -73,6 +84,7 @@ func (s *stage) startRedis(ts *testscript.TestScript, args []string) error {
 		f.StringVar(&dir, "files", dir, "directory of the files")
 		f.Func("acl", "a user", list(&o.ACL))
 		f.Func("conf", "a line of redis.conf", list(&o.Conf))
+		f.BoolVar(&o.NoTLS, "bare", false, "no TLS, and a plaintext port at $REDIS_PLAIN; $REDIS_CONF is its redis.conf")
 		f.BoolFunc("plain", "listen on $REDIS_PLAIN", func(string) error {
 			_, port, err := net.SplitHostPort(ts.Getenv("REDIS_PLAIN"))
 			o.Conf = append(o.Conf, "port "+port)
@@ -92,10 +104,14 @@ func (s *stage) startRedis(ts *testscript.TestScript, args []string) error {
 		return errors.New("redis does not start")
 	}
 	s.pid = s.redis.PID()
+	if o.NoTLS {
+		ts.Setenv("REDIS_PLAIN", s.redis.PlainAddr)
+		ts.Setenv("REDIS_CONF", filepath.Join(s.redis.Dir, "redis.conf"))
+	}
 	return nil
 }
 
-func (s *stage) command(ts *testscript.TestScript, words []string) error {
+func (s *host) command(ts *testscript.TestScript, words []string) error {
 	c := redis.NewClient(&redis.Options{Network: "unix", Addr: ts.Getenv("REDIS_SOCKET"), Password: secret})
 	defer c.Close()
 	command := make([]any, len(words))
@@ -105,25 +121,22 @@ func (s *stage) command(ts *testscript.TestScript, words []string) error {
 	return c.Do(context.Background(), command...).Err()
 }
 
-// cmdProxy runs a proxy before the plaintext port, at $PROXY, that passes
-// everything on, proxy honest, or answers OK to CONFIG SET by itself, proxy
-// lying.
-func (s *stage) cmdProxy(ts *testscript.TestScript, args []string) error {
+// setRedisProxy sets what the proxy before the plaintext port does.
+func (s *host) setRedisProxy(ts *testscript.TestScript, mode string) {
 	if s.proxy == nil {
-		s.proxy = newProxy(s.t, ts.Getenv("REDIS_PLAIN"))
-		ts.Setenv("PROXY", s.proxy.Addr)
+		s.proxy = newRedisProxy(s.t, ts.Getenv("REDIS_PLAIN"))
+		ts.Setenv("REDIS_PROXY", s.proxy.Addr)
 	}
-	s.proxy.lies.Store(args[0] == "lying")
-	return nil
+	s.proxy.lies.Store(mode == "lying")
 }
 
-type proxy struct {
+type redisProxy struct {
 	*redistest.Proxy
 	lies atomic.Bool
 }
 
-func newProxy(t testing.TB, to string) *proxy {
-	p := new(proxy)
+func newRedisProxy(t testing.TB, to string) *redisProxy {
+	p := new(redisProxy)
 	p.Proxy = redistest.StartProxy(t, redistest.ProxyOptions{Upstream: to, Handle: func(command []string) (string, bool) {
 		if p.lies.Load() {
 			return redistest.LyingOK(command)
@@ -133,31 +146,21 @@ func newProxy(t testing.TB, to string) *proxy {
 	return p
 }
 
-// cmdImpostor takes the place of redis:
-//
-//	impostor start   listens on $REDIS with a certificate that no one here knows
-//	impostor silent  it was spoken to, and heard nothing after a handshake
-//	impostor stop
-func (s *stage) cmdImpostor(_ *testscript.TestScript, args []string) error {
-	switch args[0] {
-	case "start":
+// cmdImpostor starts an impostor at the address of redis, or checks what it heard.
+func (s *host) cmdImpostor(args []string) error {
+	if len(args) == 0 {
 		var err error
 		s.impostor, err = newImpostor(s.t, s.addr, s.name)
 		return err
-	case "silent":
-		if err := s.until("a handshake with the impostor", func() bool { return s.impostor.handshakes.Load() > 0 }); err != nil {
-			return err
-		}
-		s.impostor.stop()
-		if heard := s.impostor.text(); heard != "" {
-			return fmt.Errorf("the impostor heard %q", heard)
-		}
-		return nil
-	case "stop":
-		s.impostor.stop()
-		return nil
 	}
-	return fmt.Errorf("impostor %s: no such deed", args[0])
+	if err := s.until("a handshake with the impostor", func() bool { return s.impostor.handshakes.Load() > 0 }); err != nil {
+		return err
+	}
+	s.impostor.stop()
+	if heard := s.impostor.text(); heard != "" {
+		return fmt.Errorf("the impostor heard %q", heard)
+	}
+	return nil
 }
 
 // An impostor shows a certificate of its own with the right names, and keeps

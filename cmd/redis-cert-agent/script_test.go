@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,19 +38,7 @@ func (s suite) Run() int {
 // Each script has names of its own, so that the authority can tell how many
 // certificates it cost.
 //
-//	$NAME              the DNS name of this script's Redis
-//	$CA_URL, $CA_PIN   the authority, behind a relay that the script may cut
-//	$REDIS             where redis is to listen, TLS
-//	$REDIS_PLAIN       the plaintext port, with redis start -plain
-//	$METRICS           a TCP address that nobody has
-//	$REDIS_SOCKET      the unix socket, with redis start -socket
-//	$FRONT_URL, $FRONT_PIN  an HTTPS proxy before the authority, after front pass
-//	$HOST              an address of the loopback network that is this script's alone
-//	$CA_HTTP, $CA_TLS  where the authority looks for challenges of $NAME and $HOST
-//	$PEBBLE...         another authority, after pebble start
-//	$PROXY             a RESP proxy before the plaintext port, after proxy honest
-//
-// The commands are described where they stand.
+// testdata/README.md has a line for each command and variable.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -57,37 +46,50 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setUp,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"agent":     command((*stage).cmdAgent),
-			"await":     command((*stage).cmdAwait),
-			"ca":        command((*stage).cmdCA),
-			"config":    command((*stage).cmdConfig),
-			"edit":      command((*stage).cmdEdit),
-			"fails":     command((*stage).cmdFails),
-			"front":     command((*stage).cmdFront),
-			"hand":      command((*stage).cmdHand),
-			"hook":      command((*stage).cmdHook),
-			"impostor":  command((*stage).cmdImpostor),
-			"inodes":    command((*stage).cmdInodes),
-			"issue":     command((*stage).cmdIssue),
-			"issued":    command((*stage).cmdIssued),
-			"monitor":   command((*stage).cmdMonitor),
-			"mount":     command((*stage).cmdMount),
-			"notify":    command((*stage).cmdNotify),
-			"pebble":    command((*stage).cmdPebble),
-			"powerless": command((*stage).cmdPowerless),
-			"proxy":     command((*stage).cmdProxy),
-			"redis":     command((*stage).cmdRedis),
-			"scrape":    command((*stage).cmdScrape),
-			"served":    command((*stage).cmdServed),
-			"snapshot":  command((*stage).cmdSnapshot),
-			"unchanged": command((*stage).cmdUnchanged),
-			"verdict":   command((*stage).cmdVerdict),
-		},
+		Cmds:                commands(),
 	})
 }
 
-type stageKey struct{}
+// commands returns what scripts have besides the commands of testscript.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"agent":        command((*host).cmdAgent),
+		"await":        command((*host).cmdAwait),
+		"ca":           command((*host).cmdCA),
+		"certificate":  command((*host).cmdCertificate),
+		"check":        command((*host).cmdCheck),
+		"config":       command((*host).cmdConfig),
+		"edit":         command((*host).cmdEdit),
+		"fails":        command((*host).cmdFails),
+		"master":       command((*host).cmdMaster),
+		"mount":        command((*host).cmdMount),
+		"pebble":       command((*host).cmdPebble),
+		"redis":        command((*host).cmdRedis),
+		"scrape":       command((*host).cmdScrape),
+		"served":       command((*host).cmdServed),
+		"snapshot":     command((*host).cmdSnapshot),
+		"systemd":      command((*host).cmdSystemd),
+		"unchanged":    command((*host).cmdUnchanged),
+		"unprivileged": command((*host).cmdUnprivileged),
+		"webhook":      command((*host).cmdWebhook),
+	}
+}
+
+// TestReadmeListsCommands holds the page for those who write scripts.
+func TestReadmeListsCommands(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("testdata/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range commands() {
+		if !regexp.MustCompile("`" + name + "[ `]").Match(readme) {
+			t.Errorf("testdata/README.md does not list %s", name)
+		}
+	}
+}
+
+type hostKey struct{}
 
 func setUp(env *testscript.Env) error {
 	ca, err := sharedCA()
@@ -97,16 +99,16 @@ func setUp(env *testscript.Env) error {
 	t := env.T().(testing.TB)
 	// The script's file name, in the form of a label.
 	label := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
-	s := newStage(t, env.WorkDir, strings.ReplaceAll(label, "_", "-")+".internal", ca)
-	env.Values[stageKey{}] = s
+	s := newHost(t, env.WorkDir, strings.ReplaceAll(label, "_", "-")+".internal", ca)
+	env.Values[hostKey{}] = s
 	env.Setenv("NAME", s.name)
-	env.Setenv("CA_URL", "https://"+s.road.Addr)
+	env.Setenv("CA_URL", "https://"+s.caRelay.Addr)
 	env.Setenv("CA_PIN", ca.Fingerprint)
-	s.host = acmetest.FreshHost(t)
-	ca.names.Add(t, s.name+". 1 IN A "+s.host)
-	env.Setenv("HOST", s.host)
-	env.Setenv("CA_HTTP", net.JoinHostPort(s.host, strconv.Itoa(ca.httpPort)))
-	env.Setenv("CA_TLS", net.JoinHostPort(s.host, strconv.Itoa(ca.tlsPort)))
+	s.challenges = acmetest.FreshHost(t)
+	ca.names.Add(t, s.name+". 1 IN A "+s.challenges)
+	env.Setenv("HOST", s.challenges)
+	env.Setenv("CA_HTTP", net.JoinHostPort(s.challenges, strconv.Itoa(ca.httpPort)))
+	env.Setenv("CA_TLS", net.JoinHostPort(s.challenges, strconv.Itoa(ca.tlsPort)))
 	env.Setenv("REDIS", s.addr)
 	// Where a script looks for the two, whether or not redis has them.
 	env.Setenv("REDIS_SOCKET", filepath.Join(env.WorkDir, "redis.sock"))
@@ -116,12 +118,12 @@ func setUp(env *testscript.Env) error {
 }
 
 // command makes a script's command of a method. Its error fails the script.
-func command(do func(*stage, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+func command(do func(*host, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg {
 			ts.Fatalf("this command is never negated")
 		}
-		s := ts.Value(stageKey{}).(*stage)
+		s := ts.Value(hostKey{}).(*host)
 		if err := do(s, ts, args); err != nil {
 			ts.Logf("%s", s.logs())
 			ts.Fatalf("%v", err)

@@ -21,12 +21,14 @@ import (
 // and which process it is.
 type snapshot map[string]string
 
-// cmdSnapshot remembers the agent's directory, the plain files in tls, and redis:
+// cmdSnapshot remembers the agent's directory, the plain files in tls, and redis;
+// with -dir everything below DIR down to inodes and the times at which they changed:
 //
 //	snapshot NAME
-func (s *stage) cmdSnapshot(_ *testscript.TestScript, args []string) error {
-	shot, err := s.shoot()
-	s.snapshots[args[0]] = shot
+//	snapshot -dir DIR
+func (s *host) cmdSnapshot(_ *testscript.TestScript, args []string) error {
+	name, shot, err := s.takeSnapshot(args, new(bool))
+	s.snapshots[name] = shot
 	return err
 }
 
@@ -34,19 +36,16 @@ func (s *stage) cmdSnapshot(_ *testscript.TestScript, args []string) error {
 // reads and shows counts: further generations may have come.
 //
 //	unchanged [-loaded] NAME
-func (s *stage) cmdUnchanged(_ *testscript.TestScript, args []string) error {
-	loaded := false
-	args, err := flags(args, func(f *flag.FlagSet) { f.BoolVar(&loaded, "loaded", false, "what redis reads") })
+//	unchanged -dir DIR
+func (s *host) cmdUnchanged(_ *testscript.TestScript, args []string) error {
+	var loaded bool
+	name, is, err := s.takeSnapshot(args, &loaded)
 	if err != nil {
 		return err
 	}
-	was := s.snapshots[args[0]]
+	was := s.snapshots[name]
 	if was == nil {
-		return fmt.Errorf("there is no snapshot %s", args[0])
-	}
-	is, err := s.shoot()
-	if err != nil {
-		return err
+		return fmt.Errorf("there is no snapshot %s", name)
 	}
 	if loaded {
 		read := func(path, _ string) bool {
@@ -73,11 +72,34 @@ func (s *stage) cmdUnchanged(_ *testscript.TestScript, args []string) error {
 	return nil
 }
 
-func (s *stage) shoot() (shot snapshot, err error) {
+// takeSnapshot takes the one that args tell, and returns its name.
+func (s *host) takeSnapshot(args []string, loaded *bool) (name string, shot snapshot, err error) {
+	dir := ""
+	args, err = flags(args, func(f *flag.FlagSet) {
+		f.StringVar(&dir, "dir", "", "a directory")
+		f.BoolVar(loaded, "loaded", false, "what redis reads")
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if dir != "" {
+		shot := snapshot{}
+		err := shot.walk(s.dir, dir, inode)
+		if err == nil && len(shot) == 0 {
+			err = fmt.Errorf("%s does not exist", dir)
+		}
+		return "directory " + dir, shot, err
+	}
+	shot, err = s.shoot()
+	return args[0], shot, err
+}
+
+// shoot takes a snapshot of the agent's directory, the files in tls, and redis.
+func (s *host) shoot() (shot snapshot, err error) {
 	shot = snapshot{}
 	s.do(func() {
 		for _, dir := range []string{"pair", "tls"} {
-			if err = shot.walk(s.dir, dir); err != nil {
+			if err = shot.walk(s.dir, dir, content); err != nil {
 				return
 			}
 		}
@@ -103,9 +125,8 @@ func (s *stage) shoot() (shot snapshot, err error) {
 // failed attempts are counted.
 var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json"}
 
-// walk adds every file below root/dir: mode, owner, size, time, and content or
-// target.
-func (shot snapshot) walk(root, dir string) error {
+// walk adds what describe says of every file below root/dir.
+func (shot snapshot) walk(root, dir string, describe func(path string, fi fs.FileInfo) (string, error)) error {
 	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -121,23 +142,34 @@ func (shot snapshot) walk(root, dir string) error {
 		if err != nil || slices.Contains(own, name) {
 			return err
 		}
-		stat := fi.Sys().(*syscall.Stat_t)
-		text := fmt.Sprintf("%s %d:%d", fi.Mode(), stat.Uid, stat.Gid)
-		switch {
-		case fi.Mode()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(path)
-			shot[name] = text + " -> " + target
-			return err
-		case fi.Mode().IsRegular():
-			content, err := os.ReadFile(path)
-			shot[name] = fmt.Sprintf("%s %s %x", text, fi.ModTime().Format(time.RFC3339Nano), sha256.Sum256(content))
-			return err
-		}
-		shot[name] = text
-		return nil
+		shot[name], err = describe(path, fi)
+		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+// content describes a file: mode, owner, time, and content or target.
+func content(path string, fi fs.FileInfo) (string, error) {
+	stat := fi.Sys().(*syscall.Stat_t)
+	text := fmt.Sprintf("%s %d:%d", fi.Mode(), stat.Uid, stat.Gid)
+	switch {
+	case fi.Mode()&fs.ModeSymlink != 0:
+		target, err := os.Readlink(path)
+		return text + " -> " + target, err
+	case fi.Mode().IsRegular():
+		data, err := os.ReadFile(path)
+		return fmt.Sprintf("%s %s %x", text, fi.ModTime().Format(time.RFC3339Nano), sha256.Sum256(data)), err
+	}
+	return text, nil
+}
+
+// inode describes a file that nobody has touched: besides, its inode, and the
+// times at which that and the content have changed.
+func inode(path string, fi fs.FileInfo) (string, error) {
+	stat := fi.Sys().(*syscall.Stat_t)
+	text, err := content(path, fi)
+	return fmt.Sprint(text, " ", stat.Nlink, stat.Ino, stat.Size, stat.Mtim, stat.Ctim), err
 }

@@ -16,14 +16,19 @@ func newVersionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			goVersion := "unknown Go"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				goVersion = info.GoVersion
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "redis-cert-agent %s (%s)\n", releaseVersion(), goVersion)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine names this program's version and the Go release it was built with.
+func versionLine() string {
+	goVersion := "unknown Go"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = info.GoVersion
+	}
+	return fmt.Sprintf("redis-cert-agent %s (%s)", releaseVersion(), goVersion)
 }
 
 // releaseVersion returns the version that the linker was told, or that of the

@@ -24,8 +24,10 @@ func newInitCommand() *cobra.Command {
 provisioner with a generated password, an ACME provisioner, and a configuration.
 
 The authority is written with mode 0700 to a directory that must not exist yet
-or be empty. Run this as the user that is to run the authority. It prints what
-the hosts need to know; secrets go to files and are never printed.`,
+or be empty. Run this as the user that is to run the authority, or as root: then
+the files belong to the owner of the directory, which the package makes for its
+service. It prints what the hosts need to know; secrets go to files and are never
+printed.`,
 		Example: `  redis-cert-ca init --dns ca.internal,10.0.0.2
   redis-cert-ca init --dir ./ca --dns localhost --address 127.0.0.1:9000 --lifetime 8h`,
 		Args: noArgs,
@@ -51,6 +53,8 @@ the hosts need to know; secrets go to files and are never printed.`,
 	f.DurationVar(&o.MinLifetime, "min-lifetime", 0, "shortest lifetime that a request may ask for (default 5m, or the lifetime if that is less)")
 	f.DurationVar(&o.MaxLifetime, "max-lifetime", 0, "longest lifetime that a request may ask for (default 24h, or the lifetime if that is more)")
 	f.BoolVar(&o.RenewAfterExpiry, "renew-after-expiry", false, "let an expired certificate be renewed with its own key, without the password")
+	f.StringSliceVar(&o.AllowDNS, "allow-dns", nil, "certify these names and addresses only: DNS names, or *.domain for those one level below it (default: all)")
+	f.StringSliceVar(&o.AllowIP, "allow-ip", nil, "certify these names and addresses only: IP addresses or CIDR ranges (default: all)")
 	f.BoolVar(&noACME, "no-acme", false, "make no ACME provisioner")
 	return cmd
 }
@@ -87,10 +91,14 @@ func writeSummary(w io.Writer, info *authority.Info) error {
 		}
 	}
 	tw.Flush() // to a buffer: cannot fail
+	run := "redis-cert-ca run --dir " + shellQuote(info.Dir)
+	if info.Dir == defaultDir {
+		run = "systemctl enable --now redis-cert-ca   # without the package: redis-cert-ca run"
+	}
 	fmt.Fprintf(&b, `
 Run it:
 
-  redis-cert-ca run --dir %[1]s
+  %[1]s
 
 Tell the agent of each Redis host, in /etc/redis-cert-agent/config.yaml:
 
@@ -99,17 +107,20 @@ issuer:
     url: %[2]s
     fingerprint: %[3]s
     provisioner: %[4]s
-    password_file: %[5]s
 
-Copy the password to each Redis host:
+Copy the password to each Redis host, from where its systemd hands it to the agent:
 
-  ssh root@HOST 'install -m 0600 -o redis-cert-agent /dev/stdin %[5]s' < %[6]s
+  ssh root@HOST 'install -D -m 0600 /dev/stdin %[5]s' < %[6]s
+
+Start the agent there, and restart it when the password changes:
+
+  ssh root@HOST systemctl restart redis-cert-agent
 
 Move the key of the root to a safe place off this machine. It is not needed to
 run, only to make another intermediate; %[7]s unlocks it:
 
   %[8]s
-`, shellQuote(info.Dir), url, info.Fingerprint, yamlString(info.ProvisionerName), hostPasswordFile,
+`, run, url, info.Fingerprint, yamlString(info.ProvisionerName), hostPasswordFile,
 		shellQuote(info.PasswordFile), info.KeyPasswordFile, info.RootKeyFile)
 	_, err := w.Write(b.Bytes())
 	return err

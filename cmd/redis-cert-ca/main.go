@@ -3,6 +3,7 @@
 //
 //	redis-cert-ca init --dns ca.internal
 //	redis-cert-ca run
+//	redis-cert-ca rotate add
 //
 // See package authority for what stands in its directory, and how to move from
 // it to step-ca proper.
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "redis-cert-ca: %s\n", line)
 	}
 	var usage usageError
-	var options *authority.OptionError
+	var options authority.OptionError
 	if errors.As(err, &usage) || errors.As(err, &options) {
 		return exitUsage
 	}
@@ -63,6 +64,7 @@ func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
 func newRootCommand() *cobra.Command {
+	var showVersion bool
 	cmd := &cobra.Command{
 		Use:   "redis-cert-ca",
 		Short: "A private certificate authority for Redis hosts",
@@ -75,16 +77,22 @@ step-ca proper, stop this program and run, as the same user:
 		Example: `  redis-cert-ca init --dns ca.internal
   redis-cert-ca run`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return printVersion(cmd)
+			}
 			return usageError{errors.New("no command given: see redis-cert-ca --help")}
 		},
+		SuggestionsMinimumDistance: 2,
+
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	cmd.AddCommand(newInitCommand(), newRunCommand(), newVersionCommand())
+	cmd.AddCommand(newInitCommand(), newRunCommand(), newRotateCommand(), newVersionCommand())
 	return cmd
 }
 
@@ -96,7 +104,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if cmd.HasParent() {
 		return usageError{fmt.Errorf("unexpected argument %q: see %s --help", args[0], cmd.CommandPath())}
 	}
-	return usageError{fmt.Errorf("unknown command %q: see %s --help", args[0], cmd.CommandPath())}
+	meant := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		meant = fmt.Sprintf("did you mean %s? ", strings.Join(near, " or "))
+	}
+	return usageError{fmt.Errorf("unknown command %q: %ssee %s --help", args[0], meant, cmd.CommandPath())}
 }
 
 // addDirFlag gives cmd the flag that all commands share.

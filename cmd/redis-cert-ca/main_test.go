@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"redis-cert-agent/cmd/redis-cert-ca/authority"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/smallstep/certificates/ca"
@@ -49,6 +53,16 @@ func TestScripts(t *testing.T) {
 			"signal":      cmdSignal,
 			"fingerprint": cmdFingerprint,
 			"nosecrets":   cmdNoSecrets,
+			"added":       cmdAdded,
+			"yesterday":   cmdYesterday,
+			"give":        cmdGive,
+			"owned":       cmdOwned,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return os.Geteuid() == 0, nil
 		},
 	})
 }
@@ -77,13 +91,15 @@ func cmdNotified(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // sign DIR NAME... gets a certificate with step-ca's own client, from $URL,
-// knowing only what init printed and the password file.
+// knowing only what init printed and the password file; where ROOT names another
+// file in certs, its fingerprint. It prints the lifetime, the number of roots
+// that the authority names, and whether it signed below that one.
 func cmdSign(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: sign DIR NAME...")
 	}
 	dir, names := ts.MkAbs(args[0]), args[1:]
-	root, err := pemutil.ReadCertificate(filepath.Join(dir, "certs", "root_ca.crt"))
+	root, err := pemutil.ReadCertificate(filepath.Join(dir, "certs", cmp.Or(ts.Getenv("ROOT"), "root_ca.crt")))
 	ts.Check(err)
 	password, err := os.ReadFile(filepath.Join(dir, "secrets", "provisioner-password"))
 	ts.Check(err)
@@ -100,7 +116,10 @@ func cmdSign(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range names {
 		ts.Check(resp.ServerPEM.VerifyHostname(name))
 	}
-	fmt.Fprintf(ts.Stdout(), "lifetime %s\n", resp.ServerPEM.NotAfter.Sub(resp.ServerPEM.NotBefore))
+	roots, err := p.Roots()
+	ts.Check(err)
+	below := resp.CaPEM.CheckSignatureFrom(root) == nil
+	fmt.Fprintf(ts.Stdout(), "lifetime %s, %d roots, below this one: %t\n", resp.ServerPEM.NotAfter.Sub(resp.ServerPEM.NotBefore), len(roots.Certificates), below)
 }
 
 // signal NAME sends a signal to the program that was started last.
@@ -143,6 +162,74 @@ func cmdNoSecrets(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// added DIR sets ROOT to the file of the root that a rotation added.
+func cmdAdded(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: added DIR")
+	}
+	files, err := filepath.Glob(ts.MkAbs(filepath.Join(args[0], "certs", "root_ca_*.crt")))
+	ts.Check(err)
+	if len(files) != 1 {
+		ts.Fatalf("added roots: %q", files)
+	}
+	ts.Setenv("ROOT", filepath.Base(files[0]))
+}
+
+// yesterday FILE makes a file a day older.
+func cmdYesterday(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: yesterday FILE")
+	}
+	day := time.Now().Add(-24 * time.Hour)
+	ts.Check(os.Chtimes(ts.MkAbs(args[0]), day, day))
+}
+
+// serviceUser stands for the user of the packaged service.
+const serviceUser = 12345
+
+// give DIR gives a directory to the user of the service.
+func cmdGive(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: give DIR")
+	}
+	ts.Check(os.Chown(ts.MkAbs(args[0]), serviceUser, serviceUser))
+}
+
+// owned DIR fails unless everything below a directory belongs to the user of the
+// service.
+func cmdOwned(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: owned DIR")
+	}
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if owner := info.Sys().(*syscall.Stat_t); owner.Uid != serviceUser || owner.Gid != serviceUser {
+			return fmt.Errorf("%s belongs to %d:%d", path, owner.Uid, owner.Gid)
+		}
+		return nil
+	}))
+}
+
+// TestSummaryOfTheService names the unit where the package has one.
+func TestSummaryOfTheService(t *testing.T) {
+	t.Parallel()
+	for dir, want := range map[string]string{
+		defaultDir: "\n  systemctl enable --now redis-cert-ca   #",
+		"/srv/ca":  "\n  redis-cert-ca run --dir /srv/ca\n",
+	} {
+		var b bytes.Buffer
+		if err := writeSummary(&b, &authority.Info{Dir: dir}); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%s: %v; want %q in:\n%s", dir, err, want, &b)
+		}
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "none")
@@ -159,6 +246,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"init", "--dir", missing, "--dns", "a b", "--address", "9000"}, 2,
 			"redis-cert-ca: dns: \"a b\" is neither a DNS name nor an IP address: leave out scheme and port\n" +
 				"redis-cert-ca: address: \"9000\": want host:port, or :port for every interface\n"},
+		{[]string{"rotate", "next"}, 2, "redis-cert-ca: unknown step \"next\": one of add, use and retire\n"},
+		{[]string{"rotate", "add", "use"}, 2, "redis-cert-ca: unexpected argument \"use\": see redis-cert-ca rotate --help\n"},
+		{[]string{"rotate", "--dir", missing}, 1, "redis-cert-ca: no certificate authority here: make one with `redis-cert-ca init`\n"},
 		{[]string{"run", "--dir", missing}, 1,
 			"redis-cert-ca: start " + missing + ": no certificate authority here: make one with `redis-cert-ca init`\n"},
 	} {

@@ -19,7 +19,7 @@ secret() { printf '%s\n' "$2" | write "$1" 0600; }
 
 # ca makes the authority, and starts it.
 ca() {
-	on runuser -u redis-cert-ca -- redis-cert-ca init --dns localhost --address 127.0.0.1:9000 \
+	on redis-cert-ca init --dns localhost --address 127.0.0.1:9000 \
 		--min-lifetime 5s --lifetime 1h >"$E2E_DIR/ca" || return 1
 	on systemctl enable --now redis-cert-ca
 }

@@ -72,7 +72,7 @@ unpack() {
 	echo "e2e" >"$root/etc/hostname"
 	: >"$root/etc/fstab"
 	mkdir -p "$root/packages" "$root/var/log/journal"
-	cp "$E2E_WORK"/v[12]/*."${1:-deb}" "$root/packages/"
+	cp "$E2E_WORK"/v[012]/*."${1:-deb}" "$root/packages/"
 	chroot "$root" systemd-machine-id-setup >/dev/null 2>&1
 	# Debian starts a server at install; here each scene starts it.
 	chroot "$root" systemctl disable redis-server valkey-server >/dev/null 2>&1

@@ -54,4 +54,10 @@ check "configuration stays" on test -s /etc/redis-cert-agent/config.yaml
 check "a changed configuration file is put aside" on test -s /etc/redis-cert-agent/config.yaml.example.rpmsave
 check "redis is the same process" same "$server_pid" main_pid "$service"
 check "its messages are gone" not outputs 8053ef9eab4345b5ad24fa13d32fd8ec on journalctl --list-catalog
+comes_up() { on systemctl restart "$service" && eventually 10 shown 6379; }
+check "the server starts without it" comes_up
+check "installs again" rpm -i "$(package redis-cert-agent-0.2.0)"
+check "starts" on systemctl enable --now $agent
+check "and renews" outputs "issued serial .* 1 of 1 server proven" on redis-cert-agent renew --force
+check "the server starts" comes_up
 end

@@ -19,6 +19,10 @@ scenes=(
 	bookworm-redis:bookworm:deb.sh:redis
 	trixie-redis:trixie:deb.sh:redis
 	trixie-valkey:trixie:deb.sh:valkey
+	bullseye-first:bullseye:first.sh:redis
+	bookworm-first:bookworm:first.sh:redis
+	trixie-first:trixie:first.sh:redis
+	bookworm-upgrade:bookworm:upgrade.sh:redis
 	bookworm-rpm:bookworm:rpm.sh:redis
 )
 
@@ -54,13 +58,29 @@ for scene in "${scenes[@]}"; do
 	if [ $# = 0 ] || [[ " $* " == *" ${scene%%:*} "* ]]; then wanted+=("$scene"); fi
 done
 
-# Two versions, for upgrades.
+# The version before: one whose packages, configuration and state on disk are those
+# of somebody who upgrades. It moves on with each release.
+before=59b29b2
+
+# Two versions of this tree, and the one before.
 start=$SECONDS
 arch=$(go env GOHOSTARCH)
 build() {
-	mkdir "$work/v1" "$work/v2" &&
+	mkdir "$work/v0" "$work/v1" "$work/v2" "$work/before" &&
 		VERSION=v0.1.0 OUT=$work/v1 packaging/package.sh "$arch" >"$logs/package.log" &&
-		VERSION=v0.2.0 OUT=$work/v2 PACKAGES=nfpm.yaml packaging/package.sh "$arch" >>"$logs/package.log"
+		VERSION=v0.2.0 OUT=$work/v2 PACKAGES=nfpm.yaml packaging/package.sh "$arch" >>"$logs/package.log" &&
+		build_before
+}
+# A clone without the history has this tree only: then that is the version before.
+build_before() {
+	local tree=$PWD
+	if git cat-file -e "$before" 2>/dev/null; then
+		git archive "$before" | tar -x -C "$work/before" && tree=$work/before
+	else
+		echo "# the version before is not in this clone; the upgrade is one of the same tree"
+	fi
+	SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) VERSION=v0.0.9 OUT=$work/v0 PACKAGES=nfpm.yaml \
+		"$tree/packaging/package.sh" "$arch" >>"$logs/package.log"
 }
 roots() {
 	local suite status=0

@@ -82,14 +82,14 @@ watch() {
 	on systemctl restart $agent
 }
 
-# theirs puts the pair of the instance second at /etc/redis/their, as another hand
+# theirs puts the pair of the instance second at /etc/redis/their, as another program
 # does that renews it.
 theirs() {
 	on sh -c "cp -L $state/second/current/*.* /etc/redis/their/.new/ && chgrp redis /etc/redis/their/.new/* && chmod 0640 /etc/redis/their/.new/* &&
 		mv /etc/redis/their/.new/* /etc/redis/their/"
 }
 
-# monitor lets an instance look after files that another hand renews.
+# monitor lets an instance look after files that another program renews.
 monitor() {
 	on install -d -m 0750 -g redis /etc/redis/their /etc/redis/their/.new
 	theirs
@@ -106,12 +106,12 @@ monitor() {
 	sed 's|/etc/redis/tls|/etc/redis/their|' "$root/usr/share/doc/redis-cert-agent/examples/etc-redis-tls-read.conf" |
 		write /etc/systemd/system/redis-cert-agent@third.service.d/read.conf
 	on systemctl daemon-reload
-	check "an instance for what another hand renews" on systemctl start redis-cert-agent@third redis-server@third
+	check "an instance for what another program renews" on systemctl start redis-cert-agent@third redis-server@third
 	check "has it proven" eventually 10 outputs '^ok, .*1 of 1 server proven' property redis-cert-agent@third StatusText
 	local seen
 	seen=$(shown 6381)
 	on redis-cert-agent -c /etc/redis-cert-agent/second.yaml renew --force >/dev/null
-	check "the other hand renews" theirs
+	check "the other program renews" theirs
 	check "and redis serves the new one" eventually 30 another 6381 "$seen"
 	check "no link was put there" not on test -L /etc/redis/their/redis.crt
 	check "and nothing written" same root on stat -c %U /etc/redis/their/redis.crt

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"redis-cert-agent/agent/report"
+	"redis-cert-agent/agent/journal"
 )
 
 // entries returns the texts of a message catalog by MESSAGE_ID
@@ -32,7 +32,7 @@ func entries(t *testing.T) map[string]string {
 // what the agent will do, what you can do.
 func TestCatalogHasEveryEvent(t *testing.T) {
 	all := entries(t)
-	for _, e := range report.Events() {
+	for _, e := range journal.Events() {
 		body, ok := all[e.ID]
 		if !ok {
 			t.Errorf("%s (%s) is missing", e.Name, e.ID)
@@ -49,7 +49,7 @@ func TestCatalogHasEveryEvent(t *testing.T) {
 			t.Errorf("%s: %d paragraphs, and three things to say", e.Name, n)
 		}
 		for _, field := range regexp.MustCompile(`@[^@\n]*@`).FindAllString(body, -1) {
-			if !regexp.MustCompile(`^@RCA_(INSTANCE|VERSION|SERIAL|NOT_AFTER|NAMES|METHOD|SERVER|ISSUER|PATH|ATTEMPT|NEXT|ERROR|TARGET)@$`).MatchString(field) {
+			if !regexp.MustCompile(`^@RCA_(INSTANCE|VERSION|SERIAL|NOT_AFTER|NAMES|METHOD|SERVER|ISSUER|PATH|ATTEMPT|NEXT|ERROR|TARGET)@$|^@_SYSTEMD_UNIT@$`).MatchString(field) {
 				t.Errorf("%s: %s is no field of the journal", e.Name, field)
 			}
 		}
@@ -70,7 +70,7 @@ func TestJournalManualHasEveryEvent(t *testing.T) {
 	for _, r := range rows {
 		got[r[1]] = r[2]
 	}
-	for _, e := range report.Events() {
+	for _, e := range journal.Events() {
 		if got[e.Name] != e.ID {
 			t.Errorf("%s: docs/journal.md has %q, want %s", e.Name, got[e.Name], e.ID)
 		}

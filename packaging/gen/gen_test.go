@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"strings"
@@ -87,7 +88,8 @@ func TestPageFromHelp(t *testing.T) {
 // warning but about words that are longer than a line.
 func TestConfigPageIsWellFormed(t *testing.T) {
 	page := configPage("1.2.3", "2026-01-02")
-	for _, want := range []string{".TH REDIS\\-CERT\\-AGENT.YAML 5 2026-01-02", ".B servers[].timeout\n", "fingerprint: 0d7d"} {
+	for _, want := range []string{".TH REDIS\\-CERT\\-AGENT.YAML 5 2026-01-02", ".B servers[].timeout\nBounds one exchange with Redis.\n.br\nDefault: 5s. Takes effect on reload.\n", "Takes effect on restart.",
+		"\nissuer:\n  step:\n    url: https"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in the page", want)
 		}
@@ -100,5 +102,21 @@ func TestConfigPageIsWellFormed(t *testing.T) {
 	cmd.Stdin = strings.NewReader(page)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("groff: %v\n%s", err, out)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite docs/configuration.md")
+
+// docs/configuration.md tells the keys that there are.
+func TestConfigDoc(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	if *update {
+		if err := os.WriteFile(path, []byte(configDoc()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || string(text) != configDoc() {
+		t.Errorf("%s is out of date (%v); run: go test ./packaging/gen -update", path, err)
 	}
 }

@@ -73,15 +73,14 @@ A time is a number with a unit, like 90s, 20m, 24h or 7d. A secret stands in a
 file that others cannot access, or comes as a credential of the unit
 .RB ( systemd.exec (5)).
 .SH KEYS
-A dot leads into a mapping, and [] stands for the elements of a list.
+A dot leads into a mapping, and [] stands for the elements of a list. What takes
+effect on reload needs
+.BR "systemctl reload redis\-cert\-agent" ,
+the rest a restart of the agent.
 `)
 	for _, f := range config.Reference() {
-		what := "default: " + f.Default
-		if f.Required {
-			what = "required"
-		}
-		fmt.Fprintf(&b, ".TP\n.B %s\n%s. (%s)\n.br\nExample: %s\n",
-			escape(f.Key), escape(upperFirst(f.Meaning)), escape(what), escape(f.Example))
+		fmt.Fprintf(&b, ".TP\n.B %s\n%s.\n.br\n%s Takes effect %s.\n.br\nExample: %s\n",
+			escape(f.Key), escape(upperFirst(f.Meaning)), escape(withoutKey(f)), takesEffect(f), escape(f.Example))
 	}
 	tail, err := fs.ReadFile(tails, "tails/redis-cert-agent.yaml.5")
 	if err != nil {
@@ -89,6 +88,21 @@ A dot leads into a mapping, and [] stands for the elements of a list.
 	}
 	b.Write(tail)
 	return b.String()
+}
+
+// withoutKey tells what holds without the key.
+func withoutKey(f config.Field) string {
+	if f.Default == "" {
+		return "Required."
+	}
+	return "Default: " + f.Default + "."
+}
+
+func takesEffect(f config.Field) string {
+	if f.Restart {
+		return "on restart"
+	}
+	return "on reload"
 }
 
 func title(b *strings.Builder, name string, section int, version, date string) {
@@ -124,10 +138,18 @@ func examples(b *strings.Builder, text string) {
 	verbatim(b, text)
 }
 
+// verbatim writes lines as they are, but for the blanks that all begin with.
 func verbatim(b *strings.Builder, text string) {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	margin := len(text)
+	for _, line := range lines {
+		if rest := strings.TrimLeft(line, " "); rest != "" {
+			margin = min(margin, len(line)-len(rest))
+		}
+	}
 	b.WriteString(".RS 4\n.nf\n")
-	for line := range strings.Lines(strings.TrimRight(text, "\n") + "\n") {
-		b.WriteString(escape(strings.TrimPrefix(line, "  ")))
+	for _, line := range lines {
+		b.WriteString(escape(line[min(margin, len(line)):]) + "\n")
 	}
 	b.WriteString(".fi\n.RE\n")
 }

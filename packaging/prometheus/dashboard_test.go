@@ -42,8 +42,8 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// It can be imported anywhere: no data source of somebody's is named in it, and
-// no panel lies on another.
+// The dashboard can be imported into any Grafana: it names no data source of one
+// installation, and no panel overlaps another.
 func TestDashboard(t *testing.T) {
 	d := readDashboard(t)
 	if d.ID != nil {
@@ -62,7 +62,7 @@ func TestDashboard(t *testing.T) {
 	uids := regexp.MustCompile(`"uid": "([^"]*)"`).FindAllStringSubmatch(read(t, dashboardFile), -1)
 	for _, uid := range uids {
 		if uid[1] != "${datasource}" && uid[1] != "-- Grafana --" && uid[1] != "redis-cert-agent" {
-			t.Errorf("uid %s is somebody's", uid[1])
+			t.Errorf("uid %s belongs to one installation", uid[1])
 		}
 	}
 	ids, taken := map[int]string{}, map[[2]int]string{}
@@ -80,7 +80,7 @@ func TestDashboard(t *testing.T) {
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other, on := taken[[2]int{x, y}]; on {
-					t.Fatalf("%s lies on %s", p.Title, other)
+					t.Fatalf("%s overlaps %s", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}
@@ -88,7 +88,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// promtool has no command that parses a query, but it parses those of rules.
+// promtool has no command that parses a query, but it parses the queries of rules.
 func TestDashboardQueries(t *testing.T) {
 	type rule struct {
 		Record string `yaml:"record"`

@@ -23,8 +23,8 @@ import (
 
 const scrapeFile = "../../agent/metrics/testdata/full.golden"
 
-// A real Prometheus scrapes two agents and evaluates every rule and every query
-// of the dashboard: only there does it show that labels match one to one.
+// A real Prometheus scrapes two agents and evaluates every rule and every query of
+// the dashboard. Whether labels match one to one shows only with real series.
 func TestPrometheus(t *testing.T) {
 	page := scrape(t)
 	var scrapes atomic.Int64
@@ -74,7 +74,7 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// scrape returns what an agent answers that has just looked.
+// scrape returns the metrics of an agent whose last look was just now.
 func scrape(t *testing.T) string {
 	t.Helper()
 	page := read(t, scrapeFile)
@@ -97,7 +97,7 @@ func scrape(t *testing.T) string {
 	})
 }
 
-// counted returns the page with every count raised by n.
+// counted returns the page with n added to every counter.
 func counted(page string, n int64) string {
 	return regexp.MustCompile(`(?m)^redis_cert_agent_\w+_total.* \d+$`).ReplaceAllStringFunc(page, func(line string) string {
 		at := strings.LastIndexByte(line, ' ')
@@ -108,7 +108,7 @@ func counted(page string, n int64) string {
 
 type server struct{ url string }
 
-// startPrometheus lets Prometheus scrape two agents at one address.
+// startPrometheus starts a Prometheus that scrapes the address as two agents.
 func startPrometheus(t *testing.T, agent string) server {
 	t.Helper()
 	rules, err := filepath.Abs(rulesFile)
@@ -150,7 +150,7 @@ scrape_configs:
 	return server{"http://" + address}
 }
 
-// await polls until ready, for a minute.
+// await polls until ready returns true, for a minute at most.
 func (s server) await(t *testing.T, what string, ready func() bool) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -166,7 +166,7 @@ func (s server) await(t *testing.T, what string, ready func() bool) {
 	t.Fatalf("not within a minute: %s", what)
 }
 
-// count returns how many series a query has.
+// count returns how many series answer a query.
 func (s server) count(t *testing.T, query string) int {
 	t.Helper()
 	var answer struct{ Result []any }

@@ -18,7 +18,7 @@ const (
 	runbook   = "../../docs/runbook.md"
 )
 
-// promtool runs it, and fails with what it said.
+// promtool runs promtool, and fails the test with its output.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	out, err := exec.Command("promtool", args...).CombinedOutput()
@@ -91,7 +91,8 @@ func TestAlertsTellPeople(t *testing.T) {
 	}
 }
 
-// Each alert is tested to fire, with its text, and not to fire a while before.
+// For each alert the rules' tests have a time at which it fires, with its text, and
+// one at which it does not.
 func TestEveryAlertIsTested(t *testing.T) {
 	var file struct {
 		Tests []struct {
@@ -157,7 +158,7 @@ func TestRunbook(t *testing.T) {
 		}
 	}
 
-	// What the commands name is there.
+	// The runbook's commands filter by identifiers that the journal has.
 	journal := read(t, "../../docs/journal.md")
 	for _, id := range regexp.MustCompile(`MESSAGE_ID=([0-9a-f]+)`).FindAllStringSubmatch(text, -1) {
 		if !strings.Contains(journal, id[1]) {
@@ -169,7 +170,7 @@ func TestRunbook(t *testing.T) {
 var metricName = regexp.MustCompile(`\b(redis_cert_agent_[a-z_]+)`)
 
 // metrics returns the names that docs/metrics.md lists, as Prometheus stores
-// them. The tests of package metrics hold that page against the agent.
+// them. The tests of package metrics compare that page with the agent.
 func metrics(t *testing.T) []string {
 	t.Helper()
 	var all []string

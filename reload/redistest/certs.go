@@ -98,6 +98,9 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
+// Roots returns the root above ca.
+func (ca *CA) Roots() []*x509.Certificate { return []*x509.Certificate{ca.Root().Cert} }
+
 // Issue makes a certificate and its key.
 func (ca *CA) Issue(t testing.TB, l Leaf) *Pair {
 	t.Helper()

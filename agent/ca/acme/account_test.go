@@ -10,6 +10,7 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/ca/acme/acmetest"
+	"redis-cert-agent/agent/secret"
 
 	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/mholt/acmez/v3/acme"
@@ -140,7 +141,7 @@ func TestAccountKeyFile(t *testing.T) {
 	}
 	o := p.options(t)
 	o.AccountKeyFile = filepath.Dir(o.AccountKeyFile)
-	says(t, refused(t, New(o), ca.Request{}), "is no regular file")
+	says(t, refused(t, New(o), ca.Request{}), "is not a regular file")
 	o.AccountKeyFile = filepath.Join(o.AccountKeyFile, "missing", "key")
 	says(t, refused(t, New(o), ca.Request{}), "no such file or directory")
 	if n := p.Count("order-plz"); n > 0 {
@@ -188,7 +189,7 @@ func TestExternalAccount(t *testing.T) {
 	p := startPebble(t, shape{EAB: map[string]string{id: key}})
 	with := func(id, key string) Options {
 		o := p.options(t)
-		o.EAB = &EAB{KeyID: id, Key: func() ([]byte, error) { return []byte(key), nil }}
+		o.EAB = &EAB{KeyID: id, Key: secret.Func(func() ([]byte, error) { return []byte(key), nil })}
 		return o
 	}
 	t.Run("none", func(t *testing.T) {
@@ -206,11 +207,11 @@ func TestExternalAccount(t *testing.T) {
 		says(t, refused(t, New(with("kid-2", key)), ca.Request{}), "unauthorized", `"kid-2"`)
 	})
 	t.Run("no base64", func(t *testing.T) {
-		says(t, refused(t, New(with(id, "not base64!")), ca.Request{}), "no base64url")
+		says(t, refused(t, New(with(id, "not base64!")), ca.Request{}), "not base64url")
 	})
 	t.Run("no file", func(t *testing.T) {
 		o := with(id, key)
-		o.EAB.Key = func() ([]byte, error) { return nil, os.ErrNotExist }
+		o.EAB.Key = secret.Func(func() ([]byte, error) { return nil, os.ErrNotExist })
 		says(t, refused(t, New(o), ca.Request{}), "read the external account's HMAC key", "does not exist")
 	})
 	if n := p.Count("order-plz"); n > 0 {
@@ -220,7 +221,7 @@ func TestExternalAccount(t *testing.T) {
 		o := with(id, form)
 		reads := 0
 		inner := o.EAB.Key
-		o.EAB.Key = func() ([]byte, error) { reads++; return inner() }
+		o.EAB.Key = secret.Func(func() ([]byte, error) { reads++; return inner.Read() })
 		issue(t, New(o), ca.Request{})
 		issue(t, New(o), ca.Request{})
 		if reads != 1 {
@@ -237,18 +238,20 @@ func TestOptions(t *testing.T) {
 		change func(*Options)
 		says   string
 	}{
-		{"http", func(o *Options) { o.URL = "http://127.0.0.1/dir" }, "no https URL"},
-		{"no URL", func(o *Options) { o.URL = "" }, "no https URL"},
-		{"user", func(o *Options) { o.URL = "https://me:secret@127.0.0.1/dir" }, "has a user"},
-		{"no key file", func(o *Options) { o.AccountKeyFile = "" }, "no file is configured"},
-		{"half an EAB", func(o *Options) { o.EAB = &EAB{KeyID: "x"} }, "both its key id and its HMAC key"},
-		{"listen", func(o *Options) { o.Challenge = HTTP01{Listen: "80"} }, "host:port"},
-		{"listen", func(o *Options) { o.Challenge = TLSALPN01{Listen: "::1:443"} }, "host:port"},
-		{"no server", func(o *Options) { o.Challenge = DNS01Update{} }, "no DNS server"},
-		{"half a key", func(o *Options) { o.Challenge = DNS01Update{Server: "x", KeyName: "k"} }, "both its name and its secret"},
-		{"half a key", func(o *Options) { o.Challenge = DNS01Update{Server: "x", Secret: secretOf("")} }, "both its name and its secret"},
-		{"MD5", func(o *Options) { o.Challenge = DNS01Update{Server: "x", Algorithm: "hmac-md5"} }, "not known"},
-		{"no command", func(o *Options) { o.Challenge = DNS01Command{} }, "absolute path"},
+		{"http", func(o *Options) { o.URL = "http://127.0.0.1/dir" }, "is not encrypted"},
+		{"no URL", func(o *Options) { o.URL = "" }, "directory: missing"},
+		{"user", func(o *Options) { o.URL = "https://me:secret@127.0.0.1/dir" }, "has a user or password"},
+		{"no key file", func(o *Options) { o.AccountKeyFile = "" }, "account_key: \"\" is not an absolute path"},
+		{"half an EAB", func(o *Options) { o.EAB = &EAB{KeyID: "x"} }, "eab.hmac_file: missing"},
+		{"listen", func(o *Options) { o.Challenge = HTTP01{Listen: "80"} }, "has no port"},
+		{"listen", func(o *Options) { o.Challenge = TLSALPN01{Listen: "::1:443"} }, "without brackets"},
+		{"no server", func(o *Options) { o.Challenge = DNS01Update{} }, "server: "},
+		{"half a key", func(o *Options) { o.Challenge = DNS01Update{Server: "x:53", Zone: "internal", KeyName: "k"} }, "tsig_secret_file: missing"},
+		{"half a key", func(o *Options) { o.Challenge = DNS01Update{Server: "x:53", Zone: "internal", Secret: secretOf("")} }, "tsig_name: missing"},
+		{"no zone", func(o *Options) { o.Challenge = DNS01Update{Server: "x:53"} }, "zone: missing"},
+		{"MD5", func(o *Options) { o.Challenge = DNS01Update{Server: "x:53", Zone: "internal", Algorithm: "hmac-md5"} }, "not known"},
+		{"SHA-1", func(o *Options) { o.Challenge = DNS01Update{Server: "x:53", Zone: "internal", Algorithm: "hmac-sha1"} }, "not known"},
+		{"no command", func(o *Options) { o.Challenge = DNS01Command{} }, "names no program"},
 		{"relative", func(o *Options) { o.Challenge = DNS01Command{Command: []string{"hook"}} }, "absolute path"},
 	}
 	for _, tt := range tests {
@@ -260,7 +263,7 @@ func TestOptions(t *testing.T) {
 		if strings.Contains(e.Error(), "secret@") || e.Status != 0 {
 			t.Errorf("%s: %v", tt.name, e)
 		}
-		if _, _, _, err := c.Suggest(t.Context(), newLeaf(t), nil); err == nil || !strings.Contains(err.Error(), tt.says) {
+		if _, err := c.Suggest(t.Context(), newLeaf(t), nil); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: suggest: %v", tt.name, err)
 		}
 	}

@@ -6,13 +6,12 @@
 // [Client.Suggest] asks when the CA would like a certificate to be renewed
 // (RFC 9773).
 //
-// What can be found out without the CA is found out before the order is made:
-// a port that is taken, a name that the challenge cannot prove, a DNS server
-// that does not take the update. CAs count orders, and one that was bound to
-// fail counts like any other.
+// A Client looks for what would make an order fail before it makes the order: a
+// port that is taken, a name that the challenge cannot prove, a DNS server that
+// does not answer. CAs count orders, and count those that fail as well.
 //
-// The package judges the transport and nothing else. Whether the answer is the
-// certificate that was wanted is for the caller to check before it is used.
+// The package checks the transport and nothing else. The caller checks whether the
+// answer is the certificate that it wanted, before it uses it.
 //
 // Requests, nonces and signatures are those of github.com/mholt/acmez/v3/acme.
 // The order of the steps is this package's own: acmez's takes challenges down
@@ -24,100 +23,40 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/option"
 )
 
-// DefaultTimeout bounds one order when Options.Timeout is zero.
-const DefaultTimeout = 5 * time.Minute
-
-// requestTimeout bounds one request, from the dial to the last byte. step-ca
-// looks for a challenge before it answers, and gives up after half a minute.
+// requestTimeout bounds one request, from the dial to the last byte. It is longer
+// than the half minute for which step-ca looks for a challenge before it answers.
 const requestTimeout = 40 * time.Second
 
-// Method is what ca.Issued.Method says.
+// Method is the value of ca.Issued.Method.
 const Method = "acme"
-
-// Options say which CA to ask, as whom, and how to prove the names. URL and
-// AccountKeyFile are required.
-type Options struct {
-	// URL is that of the CA's directory, https.
-	URL string
-	// Roots are trusted for the connection to the CA, and are what clients of
-	// the certificate get to trust. Without any, and without FetchRoot, both
-	// come from the system's roots.
-	Roots []*x509.Certificate
-	// FetchRoot gets one more root for the same use, from a CA that is known
-	// by the fingerprint of its root. It is called until it succeeds once;
-	// where it fails, the roots that the CA named before serve. May be nil.
-	FetchRoot func(context.Context) (*x509.Certificate, error)
-
-	// AccountKeyFile holds the account's private key in PEM. It is made when
-	// it does not exist, with mode 0600, and never changed; its directory must
-	// exist.
-	AccountKeyFile string
-	// Contact holds URLs at which the CA may reach the operator, as
-	// mailto:ops@example.com. They are sent when the account is made.
-	Contact []string
-	// TermsAccepted tells the CA, when the account is made, that the operator
-	// agrees to its terms of service. Without it, a CA that has terms is not
-	// asked for anything.
-	TermsAccepted bool
-	// EAB binds a new account to one that the operator has with the CA (RFC
-	// 8555, section 7.3.4). Nil is none.
-	EAB *EAB
-
-	// Challenge proves the names; HTTP01{} when nil.
-	Challenge Challenge
-	// Profile is the name of one of the CA's profiles; empty leaves it to the
-	// CA.
-	Profile string
-	// PreferredChain is the common name of a root, or of the topmost issuer in
-	// a chain. Where the CA offers several chains, the one that leads there is
-	// taken; the CA's default when none does.
-	PreferredChain string
-
-	// Timeout bounds one order, from the first request to the certificate. The
-	// taking down of challenges follows it.
-	Timeout time.Duration
-	// Patience bounds how long the CA may take to validate all names of an
-	// order, and again how long it may take to issue. A third of Timeout when
-	// zero.
-	Patience time.Duration
-	// Warn is told, in one line, what is worth a line in the log though
-	// nothing failed: that an account was made, that a DNS record stayed
-	// behind, that the preferred chain is not offered. May be nil.
-	Warn func(msg string)
-}
-
-// EAB is a key that a CA hands out to those who have an account with it.
-type EAB struct {
-	KeyID string
-	// Key returns the HMAC key in base64url, as CAs hand it out. It is called
-	// when an account is made, and only then.
-	Key func() ([]byte, error)
-}
 
 // Client asks one CA. It keeps no connection open between calls and may be used
 // by several goroutines; there is one order at a time.
 type Client struct {
 	opts Options
 	base *url.URL
-	dir  string        // the directory's URL, as acmez is to know it
-	bad  error         // what is wrong with opts; told by each call
-	turn chan struct{} // holds one token while an order runs
+	dir  string        // the directory's URL for acmez
+	bad  error         // what is wrong with opts; each call returns it
+	turn chan struct{} // holds one value while an order runs
 
-	mu        sync.Mutex
-	fetched   *x509.Certificate // what FetchRoot brought
-	explained string            // the last explanation that Suggest passed on
+	contacted bool // the CA was sent the contact, by whom holds turn
+
+	mu      sync.Mutex
+	fetched *x509.Certificate // the root that FetchRoot returned
 
 	request time.Duration  // bounds one request
-	system  *x509.CertPool // instead of the system's roots; nil: those
+	phase   time.Duration  // bounds the validation of all names, and again the issuance
+	system  *x509.CertPool // stands in for the system's roots in tests
 }
 
 // New returns a client and talks to nobody. A fault in the options is what the
@@ -126,52 +65,43 @@ func New(o Options) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	if o.Patience <= 0 {
-		o.Patience = o.Timeout / 3
-	}
 	if o.Challenge == nil {
 		o.Challenge = HTTP01{}
 	}
 	if o.Warn == nil {
 		o.Warn = func(string) {}
 	}
-	c := &Client{opts: o, turn: make(chan struct{}, 1), request: requestTimeout}
-	if c.base, c.bad = parseURL(o.URL); c.bad != nil {
+	c := &Client{opts: o, turn: make(chan struct{}, 1), request: requestTimeout, phase: o.Timeout / 3}
+	if c.bad = option.Err(o.needs); c.bad != nil {
 		return c
 	}
+	roots, err := cert.ReadCertificates(o.RootsFile)
+	if err != nil {
+		c.bad = fmt.Errorf("roots_file: %w", err)
+		return c
+	}
+	c.opts.Roots = cert.Merge(o.Roots, roots)
+	c.base, _ = url.Parse(o.URL) // as needs has seen
 	// acmez keeps directories for twelve hours, by their URL, for all clients
 	// of the process. The fragment makes this client's an entry of its own; it
 	// is not sent (RFC 9110, section 7.1).
 	c.dir = c.base.String() + "#" + rand.Text()
-	switch {
-	case o.AccountKeyFile == "":
-		c.bad = errors.New("no file is configured for the account's key")
-	case o.EAB != nil && (o.EAB.KeyID == "" || o.EAB.Key == nil):
-		c.bad = errors.New("an external account needs both its key id and its HMAC key: configure both as the CA handed them out")
-	default:
-		c.bad = o.Challenge.valid()
-	}
 	return c
 }
 
-// parseURL reads the address of a directory. A user has no meaning to ACME, and
-// would end up in error messages.
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil, u.Host == "", u.Scheme != "https":
-		return nil, errors.New("the directory's address is no https URL: write it as https://ca.internal/acme/acme/directory")
-	case u.User != nil, u.Fragment != "":
-		return nil, errors.New("the directory's address has a user or a fragment: leave it out")
+// needs tells what keeps the client from working at all.
+func (o Options) needs(r option.Report) {
+	o.accountFaults(r)
+	for _, how := range o.challenges() {
+		how.Faults(option.Under(r, how.kind()))
 	}
-	return u, nil
 }
 
-// name says who issues, for people.
+// name names the authority for people.
 func (c *Client) name() string { return "acme " + c.base.Host }
 
-// take waits until no other order runs. The caller gives the turn back.
-func (c *Client) take(ctx context.Context) error {
+// lock waits until no other order runs. The caller unlocks.
+func (c *Client) lock(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
 		return nil
@@ -180,12 +110,12 @@ func (c *Client) take(ctx context.Context) error {
 	}
 }
 
-func (c *Client) give() { <-c.turn }
+func (c *Client) unlock() { <-c.turn }
 
-// roots are those that are configured and the one that is fetched, or those
-// that the CA named before. None at all means the system's.
+// roots returns the configured roots with the one that is fetched, or those that
+// the CA named before. None at all means the roots of the system.
 func (c *Client) roots(ctx context.Context, named []*x509.Certificate) ([]*x509.Certificate, error) {
-	if c.opts.FetchRoot == nil {
+	if c.opts.Fingerprint == "" {
 		return c.opts.Roots, nil
 	}
 	c.mu.Lock()
@@ -193,7 +123,7 @@ func (c *Client) roots(ctx context.Context, named []*x509.Certificate) ([]*x509.
 	c.mu.Unlock()
 	if root == nil {
 		var err error
-		root, err = c.opts.FetchRoot(ctx)
+		root, err = c.opts.FetchRoot(ctx, (&url.URL{Scheme: c.base.Scheme, Host: c.base.Host}).String(), c.opts.Fingerprint)
 		if err != nil && len(named) > 0 && ctx.Err() == nil {
 			return cert.Merge(c.opts.Roots, named), nil
 		}

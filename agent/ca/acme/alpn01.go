@@ -2,6 +2,7 @@ package acme
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -9,9 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
+
+	"redis-cert-agent/agent/option"
 
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
@@ -28,35 +33,39 @@ type TLSALPN01 struct {
 	Listen string // host:port; ":443" when empty
 }
 
-func (TLSALPN01) kind() string { return acme.ChallengeTypeTLSALPN01 }
+// DefaultTLSALPN01 listens where the CA looks.
+func DefaultTLSALPN01() TLSALPN01 { return TLSALPN01{Listen: ":443"} }
 
-func (a TLSALPN01) valid() error { return validListen(a.Listen) }
+func (TLSALPN01) kind() string { return kindTLSALPN01 }
+
+func (TLSALPN01) bound() time.Duration { return selfTimeout }
+
+// Faults implements Challenge.
+func (a TLSALPN01) Faults(r option.Report) { listenFaults(r, a.Listen, ":443") }
+
+// FileFaults implements Challenge: there are no files.
+func (TLSALPN01) FileFaults(option.Report) {}
 
 func (a TLSALPN01) open(ctx context.Context, _ []string) (proof, error) {
-	addr := a.Listen
-	if addr == "" {
-		addr = ":443"
-	}
-	ln, err := listen(ctx, addr)
+	ln, err := listen(ctx, cmp.Or(a.Listen, DefaultTLSALPN01().Listen))
 	if err != nil {
 		return nil, fmt.Errorf("tls-alpn-01: %w", err)
 	}
-	within, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	p := &alpnProof{ln: ln, cancel: cancel, certs: map[string]*tls.Certificate{}}
-	p.running.Go(func() { p.serve(within) })
-	return p, nil
+	return newALPNProof(ln), nil
 }
 
 type alpnProof struct {
-	ln      net.Listener
-	cancel  context.CancelFunc
-	running sync.WaitGroup
+	*challengeServer
 
 	mu    sync.Mutex
 	certs map[string]*tls.Certificate // by server name
 }
 
-func (p *alpnProof) serve(ctx context.Context) {
+// newALPNProof serves challenges on ln. It is an http.Server that makes only the
+// handshake, because net/http pauses when the process is out of file
+// descriptors, bounds a handshake, and ends those under way.
+func newALPNProof(ln net.Listener) *alpnProof {
+	p := &alpnProof{certs: map[string]*tls.Certificate{}}
 	conf := &tls.Config{
 		NextProtos:     []string{acmez.ACMETLS1Protocol},
 		GetCertificate: p.certificate,
@@ -64,21 +73,13 @@ func (p *alpnProof) serve(ctx context.Context) {
 		// A session that is resumed shows no certificate.
 		SessionTicketsDisabled: true,
 	}
-	for {
-		conn, err := p.ln.Accept()
-		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			continue // of this one connection: accept(2), "Error handling"
-		}
-		p.running.Go(func() {
-			defer conn.Close()
-			within, cancel := context.WithTimeout(ctx, selfTimeout)
-			defer cancel()
-			_ = tls.Server(conn, conf).HandshakeContext(within) // the CA says what it saw
-		})
-	}
+	p.challengeServer = serveChallenges(tls.NewListener(ln, conf), &http.Server{
+		ReadTimeout: selfTimeout, // the handshake's as well
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){
+			acmez.ACMETLS1Protocol: func(*http.Server, *tls.Conn, http.Handler) {}, // the CA says what it saw
+		},
+	})
+	return p
 }
 
 func (p *alpnProof) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -104,8 +105,8 @@ func (p *alpnProof) present(_ context.Context, c acme.Challenge) error {
 	return nil
 }
 
-// serverName is what a CA asks for in the handshake. An address is asked for as
-// its name in the reverse zone (RFC 8738, section 6).
+// serverName returns the name that the CA sends in the handshake. For an address it
+// is its name in the reverse zone (RFC 8738, section 6).
 func serverName(id acme.Identifier) string {
 	if id.Type == "ip" {
 		if name, err := dns.ReverseAddr(id.Value); err == nil {
@@ -115,24 +116,24 @@ func serverName(id acme.Identifier) string {
 	return strings.ToLower(id.Value)
 }
 
-// ready makes the handshake as the CA will, but from this host.
+// ready makes the handshake that the CA will make, from this host.
 func (p *alpnProof) ready(ctx context.Context, c acme.Challenge) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
 	defer cancel()
-	conn, err := dialSelf(ctx, p.ln.Addr())
+	conn, err := dialSelf(ctx, p.addr)
 	if err != nil {
-		return fmt.Errorf("this host's own listener at %s does not answer: %w", p.ln.Addr(), err)
+		return fmt.Errorf("this host's own listener at %s does not answer: %w", p.addr, err)
 	}
 	defer conn.Close()
 	client := tls.Client(conn, &tls.Config{
 		ServerName: serverName(c.Identifier),
 		NextProtos: []string{acmez.ACMETLS1Protocol},
-		// Nothing is sent, and what counts is the one extension below.
+		// Nothing is sent, and only the extension of showsChallenge counts.
 		InsecureSkipVerify: true,
 	})
 	err = client.HandshakeContext(ctx)
 	if err != nil || !showsChallenge(client.ConnectionState(), c) {
-		return fmt.Errorf("something else than the agent answers at %s: find out what, or listen on another port", p.ln.Addr())
+		return fmt.Errorf("something else than the agent answers at %s: find out what, or listen on another port", p.addr)
 	}
 	return nil
 }
@@ -153,12 +154,4 @@ func showsChallenge(state tls.ConnectionState, c acme.Challenge) bool {
 		}
 	}
 	return false
-}
-
-// close ends the listener and the handshakes under way.
-func (p *alpnProof) close(context.Context) error {
-	p.cancel()
-	err := p.ln.Close()
-	p.running.Wait()
-	return err
 }

@@ -14,67 +14,63 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/plan"
 )
 
-// How long after one question for a window to ask again. RFC 9773, section 4.3,
-// wants "reasonable limits" to Retry-After, such as a minute and a day, and six
-// hours where the CA names no time.
+// How long after one question for a window to ask again. RFC 9773, section 4.3.2,
+// asks for "reasonable limits" to Retry-After, such as a minute and a day, and
+// section 4.3.3 for six hours where the CA names no time.
 const (
 	leastAgain   = time.Minute
-	mostAgain    = 24 * time.Hour
+	mostAgain    = plan.MaxAfter
 	defaultAgain = 6 * time.Hour
 )
 
-// Suggest asks when the CA would like leaf to be renewed (RFC 9773): at a
-// random moment from start to end, at once when that has passed. Both are zero
+// Suggest asks when the CA wants leaf to be renewed (RFC 9773). Nothing is suggested
 // when the CA offers no such information, or does not know the certificate.
-// Again is how long to wait before asking anew, also then.
 //
-// Issuer is the certificate that signed leaf; it names the leaf's issuer where
-// the leaf itself does not, and may be nil.
+// Issuer is the certificate that signed leaf. It identifies the leaf's issuer
+// where the leaf itself does not, and may be nil.
 //
-// The error is an *Error. Who gets one decides alone when to renew, and asks
-// again as its RetryAfter says, or with growing distance.
-func (c *Client) Suggest(ctx context.Context, leaf, issuer *x509.Certificate) (start, end time.Time, again time.Duration, err error) {
-	fail := func(err error) (time.Time, time.Time, time.Duration, error) {
-		return time.Time{}, time.Time{}, 0, err
-	}
+// The error is a *ca.Error. The caller then decides alone when to renew.
+func (c *Client) Suggest(ctx context.Context, leaf, issuer *x509.Certificate) (ca.Suggestion, error) {
 	if c.bad != nil {
-		return fail(c.fault(opSuggest, c.bad))
+		return ca.Suggestion{}, ca.Fault(opSuggest, c.bad)
 	}
 	id, err := certID(leaf, issuer)
 	if err != nil {
-		return fail(c.fault(opSuggest, err))
+		return ca.Suggestion{}, ca.Fault(opSuggest, err)
 	}
 	s, err := c.open(ctx, nil)
 	defer s.close()
 	if err != nil {
-		return fail(err)
+		return ca.Suggestion{}, err
 	}
 	if s.dir.RenewalInfo == "" {
-		return time.Time{}, time.Time{}, mostAgain, nil
+		return ca.Suggestion{Again: mostAgain}, nil
 	}
 	body, err := s.window(ctx, id)
 	if err != nil {
-		var e *Error
+		var e *ca.Error
 		if errors.As(err, &e) && e.Status == http.StatusNotFound {
-			return time.Time{}, time.Time{}, mostAgain, nil
+			return ca.Suggestion{Again: mostAgain}, nil
 		}
-		return fail(err)
+		return ca.Suggestion{}, err
 	}
 	w, err := parseWindow(body)
 	if err != nil {
-		return fail(s.garbage(opSuggest, err))
+		return ca.Suggestion{}, s.garbage(opSuggest, err)
 	}
-	c.explain(w.ExplanationURL)
-	if again = s.wire.answer().after; again == 0 {
+	again := s.wire.answer().after
+	if again == 0 {
 		again = defaultAgain
 	}
-	return w.SuggestedWindow.Start, w.SuggestedWindow.End, min(max(again, leastAgain), mostAgain), nil
+	return ca.Suggestion{From: w.SuggestedWindow.Start, To: w.SuggestedWindow.End, Again: max(again, leastAgain),
+		Explanation: ca.Clean(w.ExplanationURL, 200)}, nil
 }
 
-// certID names a certificate to the CA (RFC 9773, section 4.1): the key
-// identifier of its issuer and its serial number.
+// certID returns the identifier of a certificate in renewal information (RFC 9773,
+// section 4.1), which is made of its issuer's key identifier and its serial.
 func certID(leaf, issuer *x509.Certificate) (string, error) {
 	named := *leaf
 	if len(named.AuthorityKeyId) == 0 && issuer != nil {
@@ -86,14 +82,14 @@ func certID(leaf, issuer *x509.Certificate) (string, error) {
 	return acme.ARIUniqueIdentifier(&named)
 }
 
-// window fetches the renewal information of one certificate, once: acmez would
-// ask a CA in trouble nine times, and not tell what it said.
+// window fetches the renewal information of one certificate. It asks once, where
+// acmez would ask a CA that fails nine times, and would not pass on its answer.
 func (s *session) window(ctx context.Context, id string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(s.dir.RenewalInfo, "/")+"/"+id, nil)
 	if err != nil {
 		return nil, s.garbage(opSuggest, err)
 	}
-	req.Header.Set("User-Agent", userAgent)
+	req.Header.Set("User-Agent", ca.UserAgent)
 	resp, err := s.acme.HTTPClient.Do(req)
 	if err != nil {
 		return nil, s.failed(ctx, opSuggest, err)
@@ -137,17 +133,4 @@ func parseWindow(body []byte) (renewalInfo, error) {
 			w.Start.Format(time.RFC3339), w.End.Format(time.RFC3339))
 	}
 	return r, nil
-}
-
-// explain passes on why the CA suggests its window, each reason once:
-// "Conforming clients SHOULD provide this URL to their operator, if present"
-// (RFC 9773, section 4.2).
-func (c *Client) explain(url string) {
-	c.mu.Lock()
-	news := url != c.explained
-	c.explained = url
-	c.mu.Unlock()
-	if news && url != "" {
-		c.opts.Warn(fmt.Sprintf("%s explains when it wants its certificates renewed: %s", c.base.Host, ca.Cut(clean(url), 200)))
-	}
 }

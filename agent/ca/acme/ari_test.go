@@ -34,12 +34,14 @@ func TestSuggest(t *testing.T) {
 		return true
 	}})
 	o := p.options(t)
-	var told []string
-	o.Warn = func(msg string) { told = append(told, msg) }
 	c := New(o)
 	chain := issue(t, c, ca.Request{}).Chain
-	told = nil
-	ask := func() (time.Time, time.Time, time.Duration, error) { return c.Suggest(t.Context(), chain[0], chain[1]) }
+	why := ""
+	ask := func() (time.Time, time.Time, time.Duration, error) {
+		got, err := c.Suggest(t.Context(), chain[0], chain[1])
+		why = got.Explanation
+		return got.From, got.To, got.Again, err
+	}
 
 	start, end, again, err := ask()
 	if err != nil {
@@ -56,13 +58,11 @@ func TestSuggest(t *testing.T) {
 	past := time.Now().Add(-2 * time.Hour).Truncate(time.Second).UTC()
 	p.Window(t, chain[0], fmt.Sprintf(`{"suggestedWindow":{"start":%q,"end":%q},"explanationURL":"https://ca.test/why"}`,
 		past.Format(time.RFC3339), past.Add(time.Hour).Format(time.RFC3339)))
-	for range 2 {
-		if start, end, _, err = ask(); err != nil || !start.Equal(past) || !end.Equal(past.Add(time.Hour)) {
-			t.Errorf("window %s to %s, %v; want the hour from %s", start, end, err, past)
-		}
+	if start, end, _, err = ask(); err != nil || !start.Equal(past) || !end.Equal(past.Add(time.Hour)) {
+		t.Errorf("window %s to %s, %v; want the hour from %s", start, end, err, past)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], "https://ca.test/why") {
-		t.Errorf("told %q, want the explanation once", told)
+	if why != "https://ca.test/why" {
+		t.Errorf("explained by %q", why)
 	}
 
 	for _, bad := range []string{`{}`, `[]`, `hello`, `{"suggestedWindow":{"start":"2030-01-02T00:00:00Z","end":"2030-01-02T00:00:00Z"}}`} {
@@ -111,9 +111,8 @@ func TestSuggestNone(t *testing.T) {
 	t.Parallel()
 	s := useStepCA(t)
 	c := New(s.options(t, HTTP01{}))
-	start, end, again, err := c.Suggest(t.Context(), newLeaf(t), nil)
-	if err != nil || !start.IsZero() || !end.IsZero() || again != mostAgain {
-		t.Errorf("window %s to %s, again in %s, %v; want none", start, end, again, err)
+	if got, err := c.Suggest(t.Context(), newLeaf(t), nil); err != nil || got != (ca.Suggestion{Again: mostAgain}) {
+		t.Errorf("%+v, %v; want none", got, err)
 	}
 }
 
@@ -148,19 +147,26 @@ func (o *orders) watch(w http.ResponseWriter, r *http.Request) bool {
 	if r.URL.Path != "/order-plz" {
 		return false
 	}
-	var id string
-	if _, rest, ok := strings.Cut(acmetest.Payload(r), `"replaces":"`); ok {
-		id, _, _ = strings.Cut(rest, `"`)
-	}
+	id := o.note(acmetest.Payload(r))
 	o.Lock()
 	defer o.Unlock()
-	o.replaces = append(o.replaces, id)
 	if o.done[id] {
 		acmetest.Problem(w, http.StatusConflict, "alreadyReplaced", `"detail":"it has a replacement order"`)
 		return true
 	}
 	o.done = map[string]bool{id: id != ""}
 	return false
+}
+
+// note notes which certificate an order replaces.
+func (o *orders) note(payload string) (id string) {
+	if _, rest, ok := strings.Cut(payload, `"replaces":"`); ok {
+		id, _, _ = strings.Cut(rest, `"`)
+	}
+	o.Lock()
+	defer o.Unlock()
+	o.replaces = append(o.replaces, id)
+	return id
 }
 
 func (o *orders) take() []string {
@@ -203,6 +209,65 @@ func TestReplaces(t *testing.T) {
 	issue(t, c, ca.Request{Current: foreign})
 	if got := seen.take(); len(got) < 2 || got[0] == "" || got[len(got)-1] != "" {
 		t.Errorf("another CA's: orders replace %q, want a last one without", got)
+	}
+}
+
+// An order is repeated once without the certificate that it replaces, whatever the CA
+// has against that, and once only.
+func TestReplacesRefused(t *testing.T) {
+	t.Parallel()
+	var seen orders
+	var refuse func(http.ResponseWriter)
+	p := startPebble(t, shape{Answer: func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/order-plz" {
+			return false
+		}
+		if refuse == nil || !strings.Contains(acmetest.Payload(r), "replaces") {
+			return seen.watch(w, r)
+		}
+		seen.note(acmetest.Payload(r))
+		refuse(w)
+		return true
+	}})
+	problem := func(status int, kind string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) { acmetest.Problem(w, status, kind, fmt.Sprintf(`"status":%d`, status)) }
+	}
+	c := New(p.options(t))
+	first := good(t, issue(t, c, ca.Request{}), []string{"redis1.internal"}, cert.P256)
+	id, err := certID(first.Leaf(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"replaced already":        problem(http.StatusConflict, "alreadyReplaced"),
+		"of another account":      problem(http.StatusForbidden, "unauthorized"),
+		"malformed":               problem(http.StatusBadRequest, "malformed"),
+		"unknown":                 problem(http.StatusNotFound, "malformed"),
+		"a type of the CA's own":  problem(http.StatusUnprocessableEntity, "orderReplacementMismatch"),
+		"a proxy in front of it":  func(w http.ResponseWriter) { http.Error(w, "no such field", http.StatusBadRequest) },
+		"no reason, not JSON":     func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
+		"in a body that is empty": func(w http.ResponseWriter) { w.WriteHeader(http.StatusConflict) },
+	} {
+		refuse = answer
+		seen.take()
+		issue(t, c, ca.Request{Current: first})
+		// The nonce that the test made up is refused once, and the order repeated.
+		if got := slices.Compact(seen.take()); !slices.Equal(got, []string{id, ""}) {
+			t.Errorf("%s: orders replace %q, want %q and then nothing", name, got, id)
+		}
+	}
+
+	// What is not about the certificate that is replaced is not asked again.
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"limits": problem(http.StatusTooManyRequests, "rateLimited"),
+		"policy": problem(http.StatusForbidden, "rejectedIdentifier"),
+	} {
+		refuse = answer
+		seen.take()
+		refused(t, c, ca.Request{Current: first})
+		if got := slices.Compact(seen.take()); !slices.Equal(got, []string{id}) {
+			t.Errorf("%s: orders replace %q, want one order", name, got)
+		}
 	}
 }
 

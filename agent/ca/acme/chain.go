@@ -18,7 +18,7 @@ import (
 // maxChain bounds the certificates in one chain.
 const maxChain = 16
 
-// download fetches the chains of a finished order and picks one.
+// download fetches the chains of a finished order and returns one of them.
 func (s *session) download(ctx context.Context, account acme.Account, order acme.Order) ([]*x509.Certificate, error) {
 	if s.dir.RenewalInfo != "" {
 		s.wire.skip(s.dir.RenewalInfo)
@@ -34,7 +34,7 @@ func (s *session) download(ctx context.Context, account acme.Account, order acme
 		if err != nil && i == 0 {
 			return nil, s.garbage(opDownload, err)
 		}
-		if err == nil { // an alternate that does not parse is one less to choose from
+		if err == nil { // an alternate chain that does not parse is left out
 			chains = append(chains, chain)
 		}
 	}
@@ -49,8 +49,9 @@ func (s *session) download(ctx context.Context, account acme.Account, order acme
 	return chain, nil
 }
 
-// parseChain reads a chain in PEM, leaf first, and leaves a root out that the
-// CA put at its end: a client has it or does not trust it (RFC 8446, 4.4.2).
+// parseChain reads a chain in PEM, leaf first. It leaves out a root that the CA
+// put at its end, because a client has it already or does not trust it (RFC 8446,
+// section 4.4.2).
 func parseChain(text []byte) ([]*x509.Certificate, error) {
 	chain, err := cert.ParseCertificates(text)
 	if err != nil {
@@ -69,7 +70,8 @@ func selfSigned(c *x509.Certificate) bool {
 	return string(c.RawIssuer) == string(c.RawSubject)
 }
 
-// prefer returns the first chain that leads to name, or the first of all.
+// prefer returns the first chain that leads to name, and the first of all when
+// none does.
 func prefer(chains [][]*x509.Certificate, name string) (chain []*x509.Certificate, found bool) {
 	if name == "" {
 		return chains[0], true
@@ -82,40 +84,37 @@ func prefer(chains [][]*x509.Certificate, name string) (chain []*x509.Certificat
 	return chains[0], false
 }
 
+// top returns the last certificate of a chain, which a root has signed.
 func top(chain []*x509.Certificate) *x509.Certificate { return chain[len(chain)-1] }
 
-// tops names where the chains lead.
+// tops returns the names of the roots that the chains lead to.
 func tops(chains [][]*x509.Certificate) string {
 	var names []string
 	for _, c := range chains {
-		if n := fmt.Sprintf("%q", ca.Cut(clean(top(c).Issuer.CommonName), 60)); !slices.Contains(names, n) {
+		if n := fmt.Sprintf("%q", ca.Clean(top(c).Issuer.CommonName, 60)); !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}
 	return strings.Join(names, " or ")
 }
 
-// rootsOf says what clients of the chain are to trust: the configured roots, or
-// the one of the system's that the chain leads to. ACME itself does not tell.
+// rootsOf returns the roots that clients of the chain are to trust: those that are
+// configured, or the one of the system's that the chain leads to. ACME has no
+// way to ask the CA for them.
 func (s *session) rootsOf(chain []*x509.Certificate) ([]*x509.Certificate, error) {
 	if len(s.roots) > 0 {
 		return s.roots, nil
 	}
-	found, err := chain[0].Verify(x509.VerifyOptions{
-		Roots:         s.c.system,
-		Intermediates: cert.Pool(chain[1:]),
-		CurrentTime:   time.Now(),
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
+	found, err := cert.Paths(chain[0], chain[1:], s.c.system, time.Now(), x509.ExtKeyUsageAny)
 	if err != nil {
 		e := s.garbage(opDownload, fmt.Errorf("the chain leads to no root that this host trusts: %w", err))
-		e.hint = "set issuer.acme.roots_file to a file with the CA's root"
+		e.Hint = "set issuer.acme.roots_file to a file with the CA's root"
 		return nil, e
 	}
 	var roots []*x509.Certificate
 	for _, path := range found {
-		// Of several, the one that the chain itself names; cross-signed CAs
-		// verify in more than one way.
+		// The chain of a cross-signed CA verifies in more than one way. The root
+		// that the chain itself names is taken then.
 		if r := top(path); len(roots) == 0 || string(r.RawSubject) == string(top(chain).RawIssuer) {
 			roots = []*x509.Certificate{r}
 		}

@@ -6,20 +6,21 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"redis-cert-agent/agent/option"
+
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/miekg/dns"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/plain"
 )
 
-const (
-	defaultCommandTimeout = 2 * time.Minute
-	// maxOutput bounds what is kept of a command's output: its end.
-	maxOutput = 4 << 10
-)
+// maxOutput bounds what is kept of a command's output: its end.
+const maxOutput = 4 << 10
 
 // DNS01Command proves names, wildcards too, by TXT records that a command adds
 // and removes (RFC 8555, section 8.4). It runs without a shell, once for each
@@ -40,13 +41,24 @@ type DNS01Command struct {
 	Timeout time.Duration // of one run; two minutes when zero
 }
 
-func (DNS01Command) kind() string { return acme.ChallengeTypeDNS01 }
+// DefaultDNS01Command returns what holds for a command of which nothing is said.
+func DefaultDNS01Command() DNS01Command { return DNS01Command{Timeout: defaultWait} }
 
-func (d DNS01Command) valid() error {
-	if len(d.Command) == 0 || !filepath.IsAbs(d.Command[0]) {
-		return errors.New("the command for dns-01 must be a list that begins with an absolute path")
+func (DNS01Command) kind() string { return kindDNS01 }
+
+func (d DNS01Command) bound() time.Duration { return d.Timeout }
+
+// Faults implements Challenge.
+func (d DNS01Command) Faults(r option.Report) {
+	option.Command(r, "command", d.Command, "[/usr/local/bin/dns-hook, --zone, internal]")
+	waitFaults(r, d.Timeout)
+}
+
+// FileFaults implements Challenge.
+func (d DNS01Command) FileFaults(r option.Report) {
+	if len(d.Command) > 0 {
+		option.Program(r, "command[0]", d.Command[0])
 	}
-	return nil
 }
 
 func (d DNS01Command) open(context.Context, []string) (proof, error) {
@@ -56,7 +68,7 @@ func (d DNS01Command) open(context.Context, []string) (proof, error) {
 	return &commandProof{d: d}, nil
 }
 
-// commandProof shows the challenges of one order through a command.
+// commandProof answers the challenges of one order through a command.
 type commandProof struct {
 	d     DNS01Command
 	added []record
@@ -78,19 +90,19 @@ func (p *commandProof) close(ctx context.Context) error {
 		}
 	}
 	p.added = nil
-	return inOneLine(errs)
+	return plain.Join(errs...)
 }
 
-// run runs the command once. When the time is over it is killed, with all that
-// it started.
-func (d DNS01Command) run(ctx context.Context, deed string, r record) error {
+// run runs the command once. When its time is over, run kills it and the processes
+// that it started.
+func (d DNS01Command) run(ctx context.Context, action string, r record) error {
 	timeout := d.Timeout
 	if timeout <= 0 {
-		timeout = defaultCommandTimeout
+		timeout = defaultWait
 	}
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	args := append(append([]string{}, d.Command[1:]...), deed, r.owner, r.value)
+	args := append(append([]string{}, d.Command[1:]...), action, r.owner, r.value)
 	cmd := exec.CommandContext(within, d.Command[0], args...)
 	cmd.Env = environ(os.Environ())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -101,21 +113,22 @@ func (d DNS01Command) run(ctx context.Context, deed string, r record) error {
 	err := cmd.Run()
 	switch {
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return nil // it ended well; what it left running is its own affair
+		return nil // it succeeded, and may leave processes running
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case within.Err() != nil:
 		err = fmt.Errorf("it did not end within %s", timeout)
 	}
-	text := fmt.Sprintf("%s %s %s", d.Command[0], deed, r.owner)
-	if said := clean(string(out)); said != "" {
+	text := fmt.Sprintf("%s %s %s", d.Command[0], action, r.owner)
+	if said := ca.Clean(string(out), ca.MaxMessage); said != "" {
 		return fmt.Errorf("%s: %w: %s", text, err, said)
 	}
 	return fmt.Errorf("%s: %w, and it says nothing", text, err)
 }
 
-// environ leaves out what the service manager tells the agent about itself
-// (systemd.exec(5)): a command that found NOTIFY_SOCKET could speak for it.
+// environ returns the environment without what the service manager tells the agent
+// about itself (systemd.exec(5)). With NOTIFY_SOCKET, a command could report to the
+// service manager in the agent's name.
 func environ(all []string) []string {
 	var kept []string
 	for _, e := range all {
@@ -129,7 +142,7 @@ func environ(all []string) []string {
 	return kept
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last maxOutput bytes that are written to it.
 type tail []byte
 
 func (t *tail) Write(p []byte) (int, error) {

@@ -64,14 +64,14 @@ func TestDNS01CommandHangs(t *testing.T) {
 	t.Parallel()
 	alive := filepath.Join(t.TempDir(), "alive")
 	hang := script(t, "mkfifo "+alive+"\n(exec 3<>"+alive+"; echo started; cat <&3)\n")
-	d := DNS01Command{Command: []string{hang}, Timeout: 300 * time.Millisecond}
+	d := DNS01Command{Command: []string{hang}, Timeout: 3 * time.Second}
 	start := time.Now()
 	err := d.run(t.Context(), "present", record{place: place{owner: "_acme-challenge.x."}, value: "v"})
 	if err == nil {
 		t.Fatal("it ended well")
 	}
-	says(t, err, "it did not end within 300ms: started")
-	if took := time.Since(start); took > 5*time.Second {
+	says(t, err, "it did not end within 3s: started")
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
 	// Were the inner shell alive, it would hold the FIFO open for reading and
@@ -92,12 +92,12 @@ func TestDNS01CommandHangs(t *testing.T) {
 // What a good command leaves running does not hold it up.
 func TestDNS01CommandLeavesChild(t *testing.T) {
 	t.Parallel()
-	d := DNS01Command{Command: []string{script(t, "sleep 4 &\nexit 0\n")}}
+	d := DNS01Command{Command: []string{script(t, "sleep 60 &\nexit 0\n")}}
 	start := time.Now()
 	if err := d.run(t.Context(), "present", record{}); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > 50*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

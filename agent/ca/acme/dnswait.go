@@ -11,13 +11,16 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 	"github.com/miekg/dns"
+
+	"redis-cert-agent/agent/ca"
 )
 
-// dnsTimeout bounds one exchange with a DNS server.
+// dnsTimeout bounds one question to a DNS server.
 const dnsTimeout = 5 * time.Second
 
-// exchange sends m and returns the reply, which may come with an error when its
-// signature does not verify. Unlike miekg's, it ends with ctx at once.
+// exchange sends m and returns the reply, together with an error when the reply's
+// signature does not verify. Unlike the method of miekg/dns, it ends as soon as
+// ctx does.
 func exchange(ctx context.Context, client *dns.Client, m *dns.Msg, server string) (*dns.Msg, error) {
 	within, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
@@ -41,7 +44,7 @@ func exchange(ctx context.Context, client *dns.Client, m *dns.Msg, server string
 // they do not fit.
 func ask(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), kind)
-	m.RecursionDesired = false // the server is to say what it has itself
+	m.RecursionDesired = false // the server answers from its own data only
 	m.SetEdns0(1232, false)
 	reply, err := exchange(ctx, &dns.Client{Net: "udp", UDPSize: 1232, Timeout: dnsTimeout}, m, server)
 	if err == nil && reply.Truncated {
@@ -53,13 +56,13 @@ func ask(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error
 	return reply, err
 }
 
-// ready waits until all name servers of the zone have the record: the CA may
-// ask any of them, and what it does not find it does not ask for again.
+// ready waits until all name servers of the zone have the record, because the CA
+// may ask any of them, and does not ask again for a record that it does not find.
 func (p *updateProof) ready(ctx context.Context, c acme.Challenge) error {
 	at := p.places[dns.Fqdn(challengeName(c.Identifier.Value))]
 	bound := p.d.Propagation
 	if bound <= 0 {
-		bound = defaultPropagation
+		bound = defaultWait
 	}
 	within, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -78,26 +81,28 @@ func (p *updateProof) ready(ctx context.Context, c acme.Challenge) error {
 	return nil
 }
 
-// nameServer is one server of a zone and the addresses it has.
+// nameServer is a name server of the zone, with its addresses.
 type nameServer struct {
 	name  string
 	addrs []string // host:port
 }
 
-// await asks until the server has the value. The error is what it said last.
+// await asks the server again and again until it has the value. The error is the
+// last answer without it.
 func (s nameServer) await(ctx context.Context, owner, value string) error {
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+	for asked := 1; ; asked++ {
 		has, err := s.has(ctx, owner, value)
 		if has {
 			return nil
 		}
-		if wait(ctx, pause) != nil {
+		if wait(ctx, polling.Delay(asked, 0)) != nil {
 			return err
 		}
 	}
 }
 
-// has asks the first of the server's addresses that answers.
+// has asks the first of the server's addresses that answers whether the server
+// has the value.
 func (s nameServer) has(ctx context.Context, owner, value string) (bool, error) {
 	err := errors.New("it has no address")
 	for _, addr := range s.addrs {
@@ -125,33 +130,27 @@ func texts(m *dns.Msg) []string {
 	return values
 }
 
-// nameServers returns those that are configured, or those of the zone's NS
-// records.
+// nameServers returns the servers that the zone's NS records name.
 func (p *updateProof) nameServers(ctx context.Context, zone string) ([]nameServer, error) {
-	var servers []nameServer
-	for _, n := range p.d.NameServers {
-		servers = append(servers, nameServer{clean(n), []string{withPort(n)}})
-	}
-	if len(servers) > 0 {
-		return servers, nil
-	}
 	reply, err := ask(ctx, p.server, zone, dns.TypeNS)
 	if err != nil {
 		return nil, err
 	}
+	var servers []nameServer
 	for _, rr := range reply.Answer {
 		if ns, ok := rr.(*dns.NS); ok {
-			servers = append(servers, nameServer{clean(ns.Ns), p.addresses(ctx, ns.Ns, reply.Extra)})
+			servers = append(servers, nameServer{ca.Clean(ns.Ns, ca.MaxMessage), p.addresses(ctx, ns.Ns, reply.Extra)})
 		}
 	}
 	if len(servers) == 0 {
-		return nil, fmt.Errorf("%s names no name servers of %s: configure which to wait for", p.server, zone)
+		return nil, fmt.Errorf("%s names no name servers of %s: find out whether it has the zone", p.server, zone)
 	}
 	return servers, nil
 }
 
-// addresses finds where a name server is: beside its name, from the server that
-// takes the updates, or as this host resolves names.
+// addresses returns the addresses of a name server. They stand beside its name in
+// the answer, or the server that takes the updates knows them, or this host
+// resolves the name.
 func (p *updateProof) addresses(ctx context.Context, name string, beside []dns.RR) []string {
 	found := addressesOf(name, beside)
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
@@ -163,7 +162,7 @@ func (p *updateProof) addresses(ctx context.Context, name string, beside []dns.R
 		}
 	}
 	if len(found) == 0 {
-		// An error shows as a server without an address.
+		// A name that does not resolve shows as a server without an address.
 		found, _ = net.DefaultResolver.LookupHost(ctx, name)
 	}
 	port := "53"

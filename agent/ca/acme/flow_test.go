@@ -57,7 +57,7 @@ func TestOneOrderAtATime(t *testing.T) {
 	}
 
 	// Who waits for its turn goes when its context ends.
-	if err := c.take(t.Context()); err != nil {
+	if err := c.lock(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -65,7 +65,7 @@ func TestOneOrderAtATime(t *testing.T) {
 	if _, err := c.Issue(ctx, fill(ca.Request{})); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled while it waits: %v", err)
 	}
-	c.give()
+	c.unlock()
 }
 
 // When the context ends in the middle of an order, the listener closes.
@@ -124,12 +124,12 @@ func TestLeavesNothing(t *testing.T) {
 	for range len(open) {
 		select {
 		case <-closed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("a connection stays open")
 		}
 	}
 	// What ends does so a moment later.
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(time.Minute); ; {
 		buf := make([]byte, 1<<20)
 		stacks := string(buf[:runtime.Stack(buf, true)])
 		if !strings.Contains(stacks, "acme.(*httpProof)") && !strings.Contains(stacks, "acme.(*alpnProof)") && !strings.Contains(stacks, "(*Transport)") {
@@ -244,11 +244,12 @@ func TestFetchRoot(t *testing.T) {
 	o.Roots = nil
 	calls := 0
 	fail := errors.New("not now")
-	o.FetchRoot = func(ctx context.Context) (*x509.Certificate, error) {
+	o.Fingerprint = s.Fingerprint
+	o.FetchRoot = func(ctx context.Context, url, fingerprint string) (*x509.Certificate, error) {
 		if calls++; calls == 1 {
 			return nil, fail
 		}
-		return step.FetchRoot(ctx, s.URL, s.Fingerprint)
+		return step.FetchRoot(ctx, url, fingerprint)
 	}
 	c := New(o)
 	if e := refused(t, c, ca.Request{Names: names}); !errors.Is(e, fail) {
@@ -265,12 +266,28 @@ func TestFetchRoot(t *testing.T) {
 		t.Errorf("the root was fetched %d times", calls)
 	}
 	// The CA no longer offers it, and named it before.
-	o.FetchRoot = func(context.Context) (*x509.Certificate, error) { return nil, fail }
+	o.FetchRoot = func(context.Context, string, string) (*x509.Certificate, error) { return nil, fail }
 	good(t, issue(t, New(o), ca.Request{Names: names, Roots: []*certificate{s.RootCertificate}}), names, cert.P256)
 
 	wrong := o
-	wrong.FetchRoot = func(ctx context.Context) (*x509.Certificate, error) {
-		return step.FetchRoot(ctx, s.URL, strings.Repeat("ab", 32))
-	}
+	wrong.Fingerprint, wrong.FetchRoot = strings.Repeat("ab", 32), step.FetchRoot
 	says(t, refused(t, New(wrong), ca.Request{Names: names}), "root: ", "404", "compare the configured fingerprint")
+
+	// A look finds that while a named root still carries the renewals, and tells a CA that is
+	// not there from one that is another.
+	right := o
+	right.FetchRoot = step.FetchRoot
+	if ahead, err := New(right).Inspect(t.Context(), nil); err != nil || ahead.Abs() > time.Minute {
+		t.Errorf("all is well: %s, %v", ahead, err)
+	}
+	c = New(wrong)
+	good(t, issue(t, c, ca.Request{Names: names, Roots: []*certificate{s.RootCertificate}}), names, cert.P256)
+	var e *ca.Error
+	if _, err := c.Inspect(t.Context(), []*certificate{s.RootCertificate}); !errors.As(err, &e) || e.Absent() || !strings.Contains(err.Error(), "compare the configured fingerprint") {
+		t.Errorf("another fingerprint: %v", err)
+	}
+	right.URL = "https://" + at(host, acmetest.FreePort(t, host)) + "/acme/acme/directory"
+	if _, err := New(right).Inspect(t.Context(), nil); !errors.As(err, &e) || !e.Absent() {
+		t.Errorf("nobody there: %v", err)
+	}
 }

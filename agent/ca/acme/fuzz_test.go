@@ -15,6 +15,7 @@ import (
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/ca/acme/acmetest"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/plan"
 )
 
 func FuzzMACKey(f *testing.F) {
@@ -101,7 +102,7 @@ func FuzzProblem(f *testing.F) {
 			return
 		}
 		for _, op := range []string{opAccount, opOrder} {
-			e := &Error{Op: op, url: "https://ca.test"}
+			e := &ca.Error{Op: op, URL: "https://ca.test"}
 			s.problem(e, &p)
 			isLine(t, e.Error(), 2500)
 		}
@@ -126,7 +127,7 @@ func FuzzRetryAfter(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, s string) {
-		if d := ca.ParseRetryAfter(s, now); d < 0 || d > ca.MaxAfter {
+		if d := plan.ParseRetryAfter(s, now); d < 0 || d > plan.MaxAfter {
 			t.Errorf("%q: %s", s, d)
 		}
 	})
@@ -136,10 +137,10 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	for in, want := range map[string]time.Duration{
-		"": 0, "x": 0, "-5": 0, " 120 ": 2 * time.Minute, "864000": ca.MaxAfter, "99999999999999999999": 0,
+		"": 0, "x": 0, "-5": 0, " 120 ": 2 * time.Minute, "864000": plan.MaxAfter, "99999999999999999999": 0,
 		"Sun, 22 Nov 2026 02:10:00 GMT": 10 * time.Minute, "Sun, 22 Nov 2026 01:10:00 GMT": 0,
 	} {
-		if got := ca.ParseRetryAfter(in, now); got != want {
+		if got := plan.ParseRetryAfter(in, now); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
@@ -161,8 +162,8 @@ func FuzzReply(f *testing.F) {
 		}
 		_ = texts(m)
 		_ = addressesOf("a.internal.", m.Answer)
-		if err := p.verdict(record{place{"a.", "b."}, "v"}, m, dns.ErrSig); err != nil {
-			isLine(t, clean(err.Error()), ca.MaxMessage)
+		if err := p.accepted(record{place{"a.", "b."}, "v"}, m, dns.ErrSig); err != nil {
+			isLine(t, ca.Clean(err.Error(), ca.MaxMessage), ca.MaxMessage)
 		} else {
 			t.Error("a reply that does not verify is believed")
 		}

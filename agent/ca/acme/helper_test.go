@@ -108,8 +108,8 @@ func (s *stepCA) options(t *testing.T, how Challenge) Options {
 	return Options{
 		URL: s.ACMEDirectory, Roots: []*x509.Certificate{s.RootCertificate}, Challenge: how,
 		AccountKeyFile: filepath.Join(t.TempDir(), "account.key"),
-		Timeout:        time.Minute, Patience: 20 * time.Second,
-		Warn: func(msg string) { t.Log("warn: " + msg) },
+		Timeout:        time.Minute,
+		Warn:           func(msg string) { t.Log("warn: " + msg) },
 	}
 }
 
@@ -141,7 +141,7 @@ func fill(r ca.Request) ca.Request {
 
 // refused is for requests that must fail. It checks what holds for every error:
 // a type, one line, no secret.
-func refused(t testing.TB, c *Client, r ca.Request) *Error {
+func refused(t testing.TB, c *Client, r ca.Request) *ca.Error {
 	t.Helper()
 	got, err := c.Issue(t.Context(), fill(r))
 	if err == nil {
@@ -150,18 +150,18 @@ func refused(t testing.TB, c *Client, r ca.Request) *Error {
 	return checked(t, c, err)
 }
 
-func checked(t testing.TB, c *Client, err error) *Error {
+func checked(t testing.TB, c *Client, err error) *ca.Error {
 	t.Helper()
-	e, ok := err.(*Error)
+	e, ok := err.(*ca.Error)
 	if !ok {
-		t.Fatalf("error of type %T, want *Error: %v", err, err)
+		t.Fatalf("error of type %T, want *ca.Error: %v", err, err)
 	}
 	text := e.Error()
 	if strings.ContainsAny(text, "\n\r\x1b") || len([]rune(text)) > 1500 {
 		t.Errorf("not one line: %q", text)
 	}
-	if eab := c.opts.EAB; eab != nil && eab.Key != nil {
-		if key, err := eab.Key(); err == nil && len(key) > 0 && strings.Contains(text, string(key)) {
+	if eab := c.opts.EAB; eab != nil && eab.Key.Set() {
+		if key, err := eab.Key.Read(); err == nil && len(key) > 0 && strings.Contains(text, string(key)) {
 			t.Errorf("the HMAC key shows: %s", text)
 		}
 	}
@@ -189,7 +189,7 @@ func good(t testing.TB, i ca.Issued, names []string, kt cert.KeyType) *cert.Pair
 	if err != nil {
 		t.Fatal(err)
 	}
-	need := cert.Need{Names: names, KeyType: kt, Roots: cert.Pool(i.Roots)}
+	need := cert.Need{Names: names, KeyType: kt, Roots: i.Roots}
 	if err := need.Check(p, time.Now()); err != nil {
 		t.Error(err)
 	}

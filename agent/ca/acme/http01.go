@@ -1,15 +1,17 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"redis-cert-agent/agent/option"
 
 	"github.com/mholt/acmez/v3/acme"
 )
@@ -24,55 +26,42 @@ type HTTP01 struct {
 	Listen string // host:port; ":80" when empty
 }
 
-func (HTTP01) kind() string { return acme.ChallengeTypeHTTP01 }
+// DefaultHTTP01 listens where the CA looks.
+func DefaultHTTP01() HTTP01 { return HTTP01{Listen: ":80"} }
 
-func (h HTTP01) valid() error { return validListen(h.Listen) }
+func (HTTP01) kind() string { return kindHTTP01 }
 
-func validListen(addr string) error {
-	if addr == "" {
-		return nil
-	}
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return fmt.Errorf("the address to listen on for challenges is %q: write it as host:port, or as :80 for all addresses", clean(addr))
-	}
-	return nil
-}
+func (HTTP01) bound() time.Duration { return selfTimeout }
+
+// Faults implements Challenge.
+func (h HTTP01) Faults(r option.Report) { listenFaults(r, h.Listen, ":80") }
+
+// FileFaults implements Challenge: there are no files.
+func (HTTP01) FileFaults(option.Report) {}
 
 func (h HTTP01) open(ctx context.Context, _ []string) (proof, error) {
-	addr := h.Listen
-	if addr == "" {
-		addr = ":80"
-	}
-	ln, err := listen(ctx, addr)
+	ln, err := listen(ctx, cmp.Or(h.Listen, DefaultHTTP01().Listen))
 	if err != nil {
 		return nil, fmt.Errorf("http-01: %w", err)
 	}
-	p := &httpProof{addr: ln.Addr(), answers: map[string]string{}, done: make(chan struct{})}
-	p.server = &http.Server{
+	p := &httpProof{answers: map[string]string{}}
+	p.challengeServer = serveChallenges(ln, &http.Server{
 		Handler:        p,
 		ReadTimeout:    10 * time.Second,
 		WriteTimeout:   10 * time.Second,
 		MaxHeaderBytes: 16 << 10,
-		ErrorLog:       log.New(io.Discard, "", 0), // strangers' broken requests
-	}
-	p.server.SetKeepAlivesEnabled(false)
-	go func() {
-		defer close(p.done)
-		_ = p.server.Serve(ln) // ends with close; ready tells if it ended before
-	}()
+	})
 	return p, nil
 }
 
 type httpProof struct {
-	addr   net.Addr
-	server *http.Server
-	done   chan struct{} // closed when the server has ended
+	*challengeServer
 
 	mu      sync.Mutex
 	answers map[string]string // path to key authorization
 }
 
-// ServeHTTP answers for challenges that are up.
+// ServeHTTP answers for the challenges that are up, and for nothing else.
 func (p *httpProof) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	answer, ok := p.answers[r.URL.Path]
@@ -82,7 +71,7 @@ func (p *httpProof) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = io.WriteString(w, answer) // who asked may be gone
+	_, _ = io.WriteString(w, answer) // the other side may have closed the connection
 }
 
 func (p *httpProof) present(_ context.Context, c acme.Challenge) error {
@@ -92,7 +81,7 @@ func (p *httpProof) present(_ context.Context, c acme.Challenge) error {
 	return nil
 }
 
-// ready fetches the challenge as the CA will, but from this host.
+// ready makes the request that the CA will make, from this host.
 func (p *httpProof) ready(ctx context.Context, c acme.Challenge) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
 	defer cancel()
@@ -118,16 +107,4 @@ func (p *httpProof) ready(ctx context.Context, c acme.Challenge) error {
 		return fmt.Errorf("something else than the agent answers at %s (%s): find out what, or listen on another port", p.addr, resp.Status)
 	}
 	return nil
-}
-
-// close ends the server. Requests under way get a second.
-func (p *httpProof) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	err := p.server.Shutdown(ctx)
-	if err != nil {
-		err = p.server.Close()
-	}
-	<-p.done
-	return err
 }

@@ -8,8 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"redis-cert-agent/agent/ca"
@@ -100,14 +104,14 @@ func TestSelfCheck(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "hello", "one.thumb and more", "two.thumb"} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }))
-		p := &httpProof{addr: srv.Listener.Addr()}
+		p := &httpProof{challengeServer: &challengeServer{addr: srv.Listener.Addr()}}
 		if err := p.ready(t.Context(), challenge("http-01", "one", dnsID("a.internal"))); err == nil || !strings.Contains(err.Error(), "something else") {
 			t.Errorf("%q: %v", body, err)
 		}
 		srv.Close()
 	}
 	srv, _ := acmetest.ServeTLS(t, http.NotFoundHandler())
-	p := &alpnProof{ln: srv.Listener}
+	p := &alpnProof{challengeServer: &challengeServer{addr: srv.Listener.Addr()}}
 	if err := p.ready(t.Context(), challenge("tls-alpn-01", "one", dnsID("a.internal"))); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("another TLS server: %v", err)
 	}
@@ -172,7 +176,7 @@ func TestALPN01Answers(t *testing.T) {
 		{"a.internal", nil, false},
 	}
 	for _, tt := range tests {
-		conn, err := tls.Dial("tcp", p.ln.Addr().String(), &tls.Config{ServerName: tt.name, NextProtos: tt.protos, InsecureSkipVerify: true})
+		conn, err := tls.Dial("tcp", p.addr.String(), &tls.Config{ServerName: tt.name, NextProtos: tt.protos, InsecureSkipVerify: true})
 		if (err == nil) != tt.fine {
 			t.Errorf("%s by %q: %v", tt.name, tt.protos, err)
 		}
@@ -181,7 +185,7 @@ func TestALPN01Answers(t *testing.T) {
 		}
 	}
 	// A connection that says nothing does not hold up the end.
-	silent, err := net.Dial("tcp", p.ln.Addr().String())
+	silent, err := net.Dial("tcp", p.addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,8 +197,61 @@ func TestALPN01Answers(t *testing.T) {
 	if took := time.Since(start); took > selfTimeout/2 {
 		t.Errorf("the end took %s", took)
 	}
-	closed(t, p.ln.Addr().String())
+	closed(t, p.addr.String())
 }
+
+// A process that is out of file descriptors waits for some to become free.
+func TestALPN01OutOfFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		p := newALPNProof(&fullListener{failures: 6, conn: far, closed: make(chan struct{})})
+		c := challenge("tls-alpn-01", "one", dnsID("a.internal"))
+		if err := p.present(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		client := tls.Client(near, &tls.Config{ServerName: "a.internal", NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true})
+		if err := client.HandshakeContext(t.Context()); err != nil || !showsChallenge(client.ConnectionState(), c) {
+			t.Errorf("the challenge is not served afterwards: %v", err)
+		}
+		if waited := time.Since(start); waited < 100*time.Millisecond {
+			t.Errorf("accept was tried again six times within %s", waited)
+		}
+		near.Close()
+		if err := p.close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// fullListener has one connection, after failures as in a process that is out of
+// file descriptors.
+type fullListener struct {
+	failures int
+	conn     net.Conn
+	once     sync.Once
+	closed   chan struct{}
+}
+
+func (l *fullListener) Accept() (net.Conn, error) {
+	if l.failures > 0 {
+		l.failures--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	if conn := l.conn; conn != nil {
+		l.conn = nil
+		return conn, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *fullListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *fullListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 443} }
 
 // A listener on all addresses checks itself on loopback.
 func TestListenEverywhere(t *testing.T) {

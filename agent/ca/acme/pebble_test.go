@@ -27,7 +27,7 @@ func (p *pebble) options(t testing.TB) Options {
 		URL: p.URL + wfe.DirectoryPath, Roots: p.Roots, TermsAccepted: true,
 		AccountKeyFile: filepath.Join(t.TempDir(), "account.key"),
 		Challenge:      HTTP01{Listen: p.Listen(p.HTTPPort)},
-		Timeout:        time.Minute, Patience: 20 * time.Second,
-		Warn: func(msg string) { t.Log("warn: " + msg) },
+		Timeout:        time.Minute,
+		Warn:           func(msg string) { t.Log("warn: " + msg) },
 	}
 }

@@ -63,9 +63,9 @@ func TestNameNotReachedStepCA(t *testing.T) {
 	for _, how := range []Challenge{HTTP01{Listen: at(host, s.httpPort)}, TLSALPN01{Listen: at(host, s.tlsPort)}} {
 		t.Run(how.kind(), func(t *testing.T) {
 			t.Parallel()
-			o := s.options(t, how)
-			o.Patience = 3 * time.Second
-			e := refused(t, New(o), ca.Request{Names: []string{"near.internal", "far.internal"}})
+			c := New(s.options(t, how))
+			c.phase = 3 * time.Second
+			e := refused(t, c, ca.Request{Names: []string{"near.internal", "far.internal"}})
 			says(t, e, "prove far.internal: ", "not validated within 3s by "+how.kind(), "connection", "firewalls")
 			if !errors.Is(e, errDeadline) {
 				t.Errorf("%v is no deadline", e)
@@ -81,8 +81,10 @@ func TestNameNotReachedInTime(t *testing.T) {
 	host := s.claim(t, "late.internal")
 	o := s.options(t, HTTP01{Listen: at(host, s.httpPort)})
 	s.names.Add(t, "later.internal. 1 IN A "+acmetest.FreshHost(t))
-	o.Timeout, o.Patience = 4*time.Second, time.Hour
-	e := refused(t, New(o), ca.Request{Names: []string{"later.internal"}})
+	o.Timeout = 10 * time.Second
+	c := New(o)
+	c.phase = time.Hour
+	e := refused(t, c, ca.Request{Names: []string{"later.internal"}})
 	says(t, e, "prove later.internal: ", "not validated in time by http-01", "could not connect")
 }
 
@@ -128,10 +130,10 @@ func TestProvable(t *testing.T) {
 		names []string
 		says  string
 	}{
-		{HTTP01{}, []string{"a.internal", "*.internal"}, "*.internal cannot be proved by http-01: wildcard names need dns-01"},
-		{TLSALPN01{}, []string{"*.internal"}, "*.internal cannot be proved by tls-alpn-01"},
-		{command, []string{"a.internal", "10.0.0.1"}, "10.0.0.1 cannot be proved by dns-01"},
-		{command, []string{"fd00::1"}, "fd00::1 cannot be proved by dns-01"},
+		{HTTP01{}, []string{"a.internal", "*.internal"}, `only dns-01 proves a wildcard, and names has "*.internal"`},
+		{TLSALPN01{}, []string{"*.internal"}, `only dns-01 proves a wildcard, and names has "*.internal"`},
+		{command, []string{"a.internal", "10.0.0.1"}, `dns-01 proves no IP address (RFC 8738), and names has "10.0.0.1"`},
+		{command, []string{"fd00::1"}, `dns-01 proves no IP address (RFC 8738), and names has "fd00::1"`},
 		{HTTP01{}, []string{}, "no names"},
 	}
 	for _, tt := range tests {
@@ -158,7 +160,7 @@ func TestPortTaken(t *testing.T) {
 		says(t, refused(t, New(o), ca.Request{}), "prove: "+how.kind()+": ", "address already in use", "stop what holds the port")
 	}
 	o := p.options(t)
-	o.Challenge = HTTP01{Listen: "192.0.2.1:0"}
+	o.Challenge = HTTP01{Listen: "192.0.2.1:80"}
 	says(t, refused(t, New(o), ca.Request{}), "no such address")
 	if n := p.Count("order-plz"); n > 0 {
 		t.Errorf("%d orders", n)
@@ -212,9 +214,9 @@ func TestNeverIssued(t *testing.T) {
 		fmt.Fprint(w, `{"status":"processing"}`)
 		return true
 	}})
-	o := p.options(t)
-	o.Patience = 2 * time.Second
-	says(t, refused(t, New(o), ca.Request{}), "finalize: https://127.0.0.1:", "no certificate within 2s")
+	c := New(p.options(t))
+	c.phase = 2 * time.Second
+	says(t, refused(t, c, ca.Request{}), "finalize: https://127.0.0.1:", "no certificate within 2s")
 }
 
 // A CA that limits says how long to wait.
@@ -247,7 +249,7 @@ func TestDirectory(t *testing.T) {
 			srv, root := acmetest.ServeTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); f(w, r) }))
 			p := pebble{&acmetest.Pebble{Server: srv, Roots: append([]*certificate(nil), root)}}
 			o := p.options(t)
-			o.Challenge = HTTP01{Listen: "127.0.0.1:0"}
+			o.Challenge = HTTP01{Listen: at("127.0.0.1", acmetest.FreePort(t, "127.0.0.1"))}
 			return o, func() int { return int(n.Load()) }
 		}
 	}
@@ -295,7 +297,17 @@ func TestDirectory(t *testing.T) {
 			if e.RetryAfter() != tt.after {
 				t.Errorf("retry after %s, want %s", e.RetryAfter(), tt.after)
 			}
-			if n := requests(); n > 3 {
+			// A look without an order meets the same, as far as the directory alone tells.
+			_, err := New(o).Inspect(t.Context(), nil)
+			var seen *ca.Error
+			switch {
+			case tt.name == "plain http":
+			case !errors.As(err, &seen) || seen.Status != e.Status || seen.Absent() != e.Absent():
+				t.Errorf("a look: %v", err)
+			case tt.name != "problem":
+				says(t, seen, tt.wants...)
+			}
+			if n := requests(); n > 4 {
 				t.Errorf("%d requests", n)
 			}
 		})

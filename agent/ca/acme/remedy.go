@@ -1,62 +1,20 @@
 package acme
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"net/http"
-	"strings"
 
 	"github.com/mholt/acmez/v3/acme"
 
 	"redis-cert-agent/agent/ca"
 )
 
-const hintReach = "check that the CA runs and that this host may reach it"
-
-// transportHint says what to do when no answer came.
-func (s *session) transportHint(err error) string {
-	var verify *tls.CertificateVerificationError
-	var plain tls.RecordHeaderError
-	switch {
-	case errors.As(err, &verify):
-		return s.trustHint(verify)
-	case errors.As(err, &plain), strings.Contains(err.Error(), "HTTP response to HTTPS"):
-		return "this port does not speak TLS: check the URL"
-	}
-	return hintReach
-}
-
-// trustHint says what to do when the CA's own certificate does not verify.
-func (s *session) trustHint(err *tls.CertificateVerificationError) string {
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &name):
-		return "the CA's certificate is for other names: use one of them in the URL"
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "compare this host's clock with the CA's; the CA's own certificate may have expired"
-	case len(s.roots) > 0:
+// untrusted says what to do when the certificate of the CA's own server comes
+// from none of the trusted roots.
+func (s *session) untrusted() string {
+	if len(s.roots) > 0 {
 		return "its certificate comes from none of the configured roots: configure the one it comes from, or find out what answers there"
 	}
 	return "its certificate comes from none of the system's roots: set issuer.acme.roots_file, or issuer.acme.fingerprint for step-ca"
-}
-
-// statusHint says what to do about a status that came without a problem
-// document.
-func statusHint(status int) string {
-	switch {
-	case status == http.StatusNotFound:
-		return "is this the directory of an ACME CA? check the URL"
-	case status == http.StatusProxyAuthRequired:
-		return "the proxy that the environment names wants a login"
-	case status == http.StatusTooManyRequests:
-		return "the CA limits requests; the agent asks again later"
-	case status >= http.StatusInternalServerError:
-		return "the CA is in trouble: its log or its status page tells more"
-	}
-	return ""
 }
 
 // remedies say what to do about a problem, by its type (RFC 8555, section 6.7).
@@ -70,23 +28,23 @@ var remedies = map[string]string{
 	acme.ProblemTypeBadSignatureAlgorithm:   "the CA does not take the account's key: move it away to get one of ECDSA P-256",
 	acme.ProblemTypeInvalidContact:          "set issuer.acme.contact to a mail address that the CA can write to",
 	acme.ProblemTypeUnsupportedContact:      "set issuer.acme.contact to a mail address",
-	acme.ProblemTypeBadNonce:                "the CA refused ten nonces in a row: if it is several machines, they must share them",
+	acme.ProblemTypeBadNonce:                "the CA refused ten nonces in a row: if it runs on several machines, they must share nonces",
 	acme.ProblemTypeServerInternal:          "the CA is in trouble: its log or its status page tells more",
 	acme.ProblemTypeDNS:                     "check the name's records with the DNS server that the CA asks",
 }
 
 // remedy says what to do about a problem document.
-func (s *session) remedy(e *Error, p *acme.Problem) string {
+func (s *session) remedy(e *ca.Error, p *acme.Problem) string {
 	switch p.Type {
 	case acme.ProblemTypeCAA:
 		hint := "the name's CAA record does not allow this CA"
 		if ids := s.meta().CAAIdentities; len(ids) > 0 {
-			hint += fmt.Sprintf(": add one with %q", ca.Cut(clean(ids[0]), 60))
+			hint += fmt.Sprintf(": add one with %q", ca.Clean(ids[0], 60))
 		}
 		return hint
 	case acme.ProblemTypeUserActionRequired:
 		if p.Instance != "" {
-			return "visit " + ca.Cut(clean(p.Instance), 200)
+			return "visit " + ca.Clean(p.Instance, 200)
 		}
 		return "the CA's terms may have changed: accept them at its site"
 	case acme.ProblemTypeUnauthorized:
@@ -97,18 +55,20 @@ func (s *session) remedy(e *Error, p *acme.Problem) string {
 	if hint := remedies[p.Type]; hint != "" {
 		return hint
 	}
-	return statusHint(e.Status)
+	return s.at.StatusHint(e.Status, nil)
 }
 
 // proofHint says what to check when the CA did not find a challenge, or found
-// something else.
+// something else in its place.
 func (s *session) proofHint(t task) string {
 	name := t.name()
-	switch s.c.opts.Challenge.kind() {
+	switch s.kind {
 	case acme.ChallengeTypeHTTP01:
 		return fmt.Sprintf("the CA must reach this host at http://%s/.well-known/acme-challenge/, port 80: check the name's addresses in the CA's DNS, firewalls, and what else answers there", name)
 	case acme.ChallengeTypeTLSALPN01:
 		return fmt.Sprintf("the CA must reach this host at %s, port 443: check the name's addresses in the CA's DNS, firewalls, and what ends TLS in front of it", name)
+	case kindDNSPersist01:
+		return fmt.Sprintf("the CA must find the TXT record of %s that redis-cert-agent acme record prints: check that its DNS sees it", persistName(t.authz.Identifier.Value))
 	}
 	return fmt.Sprintf("check that the CA's DNS sees the TXT record of %s", challengeName(t.authz.Identifier.Value))
 }

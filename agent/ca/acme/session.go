@@ -2,7 +2,6 @@ package acme
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 	"redis-cert-agent/agent/cert"
 )
 
-// The deeds' names in errors.
+// These are the names of the steps in errors.
 const (
 	opDirectory = "directory"
 	opAccount   = "account"
@@ -26,26 +25,38 @@ const (
 	opSuggest   = "renewal information"
 )
 
-const userAgent = "redis-cert-agent"
-
-// session is one call to the CA, over one connection. It is closed at the end of
-// the call that opened it: the next one is hours away.
+// session is one call to the CA, over one connection. The call that opened it
+// closes it.
 type session struct {
 	c     *Client
+	at    ca.Endpoint // the CA, as errors describe it
 	wire  *wire
 	acme  *acme.Client
 	dir   acme.Directory
 	roots []*x509.Certificate
+	kind  string // of the challenge that proves the names of the order
 }
 
-// open reads the CA's directory. Named are roots that the CA named before. The
-// session is to be closed whatever the error.
+// open reads the CA's directory. Named are the roots that the CA named before. The
+// caller closes the session, also after an error.
 func (c *Client) open(ctx context.Context, named []*x509.Certificate) (*session, error) {
-	s := &session{c: c}
+	s, err := c.prepare(ctx, named)
+	if err != nil {
+		return s, err
+	}
+	if s.dir, err = s.acme.GetDirectory(ctx); err != nil {
+		return s, s.failed(ctx, opDirectory, err)
+	}
+	return s, nil
+}
+
+// prepare returns a session that has sent nothing yet, but for the request for a root.
+func (c *Client) prepare(ctx context.Context, named []*x509.Certificate) (*session, error) {
+	s := &session{c: c, at: ca.Endpoint{URL: c.base.Scheme + "://" + c.base.Host, Kind: "the directory of an ACME CA", Timeout: c.request}}
 	roots, err := c.roots(ctx, named)
 	if err != nil {
-		e := c.fault("root", err)
-		e.After = patience(err)
+		e := ca.Fault("root", err)
+		e.After = ca.RetryAfter(err)
 		return s, e
 	}
 	pool := c.system
@@ -53,13 +64,11 @@ func (c *Client) open(ctx context.Context, named []*x509.Certificate) (*session,
 		pool = cert.Pool(roots)
 	}
 	s.roots, s.wire = roots, newWire(pool)
+	s.at.Untrusted = s.untrusted()
 	s.acme = &acme.Client{
 		Directory:  c.dir,
 		HTTPClient: s.wire.client(c.request),
-		UserAgent:  userAgent,
-	}
-	if s.dir, err = s.acme.GetDirectory(ctx); err != nil {
-		return s, s.failed(ctx, opDirectory, err)
+		UserAgent:  ca.UserAgent,
 	}
 	return s, nil
 }
@@ -70,7 +79,7 @@ func (s *session) close() {
 	}
 }
 
-// meta is what the directory says of the CA.
+// meta returns what the directory says about the CA.
 func (s *session) meta() acme.DirectoryMeta {
 	if s.dir.Meta == nil {
 		return acme.DirectoryMeta{}
@@ -79,27 +88,30 @@ func (s *session) meta() acme.DirectoryMeta {
 }
 
 // Issue makes one order for r.Names, proves them, and downloads the certificate.
-// A renewal of Current is told to a CA that offers renewal information, so that
-// it need not count against its limits (RFC 9773, section 5).
+// It names Current to a CA that offers renewal information, so that the CA need
+// not count the renewal against its limits (RFC 9773, section 5).
 //
-// There is one order at a time: a second call waits for the first. The error is
-// an *Error. Whatever the end, listeners are closed and DNS records removed
-// before Issue returns; when ctx ends, that may take a few seconds more.
+// There is one order at a time: a second call waits for the first. The error is a
+// *ca.Error. Issue closes listeners and removes DNS records before it returns, so
+// that it may return a few seconds after the end of ctx.
 func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	if c.bad != nil {
-		return ca.Issued{}, c.fault("issue", c.bad)
+		return ca.Issued{}, ca.Fault("issue", c.bad)
 	}
-	names := lower(r.Names)
-	if err := provable(c.opts.Challenge, names); err != nil {
-		return ca.Issued{}, c.fault("issue", err)
+	r.Names = lower(r.Names)
+	if len(r.Names) == 0 {
+		return ca.Issued{}, ca.Fault("issue", errors.New("no names are configured"))
 	}
-	if err := c.take(ctx); err != nil {
-		return ca.Issued{}, c.fault("issue", err)
+	if err := c.opts.Provable(r.Names); err != nil {
+		return ca.Issued{}, ca.Fault("issue", err)
 	}
-	defer c.give()
-	key, csr, err := newKey(r, names)
+	if err := c.lock(ctx); err != nil {
+		return ca.Issued{}, ca.Fault("issue", err)
+	}
+	defer c.unlock()
+	key, csr, err := r.NewKey()
 	if err != nil {
-		return ca.Issued{}, c.fault("issue", err)
+		return ca.Issued{}, ca.Fault("issue", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
@@ -111,7 +123,7 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	if err := s.agreed(); err != nil {
 		return ca.Issued{}, err
 	}
-	chain, err := s.obtain(ctx, r, names, csr)
+	chain, err := s.obtain(ctx, r, csr)
 	if err != nil {
 		return ca.Issued{}, err
 	}
@@ -119,51 +131,57 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	if err != nil {
 		return ca.Issued{}, err
 	}
-	return ca.Issued{Chain: chain, Key: key, Roots: roots, Method: Method, Issuer: c.name()}, nil
+	return ca.Issued{Chain: chain, Key: key, Roots: roots, Method: Method, Issuer: c.name(), Ahead: s.wire.answer().ahead}, nil
 }
 
-// provable says which names the challenge cannot prove, whatever the CA.
-func provable(how Challenge, names []string) error {
-	if len(names) == 0 {
-		return errors.New("no names are configured")
+// withAccount calls do with the account, in a session of its own, while no order runs.
+func (c *Client) withAccount(ctx context.Context, do func(*session, acme.Account) error) error {
+	if c.bad != nil {
+		return ca.Fault(opAccount, c.bad)
 	}
-	_, ips := cert.SplitNames(names)
-	for _, n := range names {
-		if strings.HasPrefix(n, "*.") && how.kind() != acme.ChallengeTypeDNS01 {
-			return fmt.Errorf("%s cannot be proved by %s: wildcard names need dns-01; configure it, or name each host", n, how.kind())
-		}
+	if err := c.lock(ctx); err != nil {
+		return ca.Fault(opAccount, err)
 	}
-	// RFC 8738, section 7: 'The existing "dns-01" challenge MUST NOT be used to
-	// validate IP identifiers.'
-	if len(ips) > 0 && how.kind() == acme.ChallengeTypeDNS01 {
-		return fmt.Errorf("%s cannot be proved by dns-01: addresses need http-01 or tls-alpn-01; configure one of them, or leave addresses out of names", ips[0])
+	defer c.unlock()
+	s, err := c.open(ctx, nil)
+	defer s.close()
+	if err == nil {
+		err = s.agreed()
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	account, err := s.account(ctx)
+	if err != nil {
+		return err
+	}
+	return do(s, account)
 }
 
-// agreed checks what the CA wants of everyone, and what it offers, against the
-// configuration.
+// agreed checks that the operator accepts the terms of the CA, and that the CA
+// offers the configured profile.
 func (s *session) agreed() error {
 	meta := s.meta()
 	if terms := meta.TermsOfService; terms != "" && !s.c.opts.TermsAccepted {
-		return s.c.fault(opAccount, fmt.Errorf("%s wants its terms of service accepted: read %s, then set issuer.acme.terms_accepted: true",
-			s.c.base.Host, ca.Cut(clean(terms), 200)))
+		return ca.Fault(opAccount, fmt.Errorf("%s wants its terms of service accepted: read %s, then set issuer.acme.terms_accepted: true",
+			s.c.base.Host, ca.Clean(terms, 200)))
 	}
 	if p := s.c.opts.Profile; p != "" {
 		if _, ok := meta.Profiles[p]; !ok {
-			return s.c.fault(opOrder, fmt.Errorf("%s offers no profile %q: %s", s.c.base.Host, p, whatThereIs(meta.Profiles)))
+			return ca.Fault(opOrder, fmt.Errorf("%s offers no profile %q: %s", s.c.base.Host, p, whatThereIs(meta.Profiles)))
 		}
 	}
 	return nil
 }
 
+// whatThereIs says which profiles could be configured.
 func whatThereIs(profiles map[string]string) string {
 	if len(profiles) == 0 {
 		return "it has no profiles; leave issuer.acme.profile out"
 	}
 	var names []string
 	for n := range profiles {
-		names = append(names, fmt.Sprintf("%q", ca.Cut(clean(n), 40)))
+		names = append(names, fmt.Sprintf("%q", ca.Clean(n, 40)))
 	}
 	slices.Sort(names)
 	const most = 8
@@ -171,19 +189,4 @@ func whatThereIs(profiles map[string]string) string {
 		names = append(names[:most], "…")
 	}
 	return "set issuer.acme.profile to one of " + strings.Join(names, ", ")
-}
-
-// newKey makes the key that r wants, or takes Current's when it is to be kept
-// and of the wanted type, and a request for it in DER.
-func newKey(r ca.Request, names []string) (crypto.Signer, []byte, error) {
-	if r.ReuseKey && r.Current != nil && cert.KeyTypeOf(r.Current.Key.Public()) == r.KeyType {
-		csr, err := cert.Request(r.Current.Key, names)
-		return r.Current.Key, csr, err
-	}
-	key, err := cert.GenerateKey(r.KeyType)
-	if err != nil {
-		return nil, nil, err
-	}
-	csr, err := cert.Request(key, names)
-	return key, csr, err
 }

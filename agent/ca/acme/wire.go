@@ -11,60 +11,49 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/plan"
 )
 
-// maxAnswer bounds what is read of one answer. Certificate chains and orders of
-// a hundred names stay far below.
+// maxAnswer bounds the bytes that are read of one answer. Certificate chains and
+// orders of a hundred names are far shorter.
 const maxAnswer = 1 << 20
 
-// wireFault is an answer that this package does not take, whatever is in it.
+// wireFault says why this package rejects an answer before acmez reads it.
 type wireFault string
 
 func (f wireFault) Error() string { return string(f) }
 
-// answer is what acmez does not pass on of the CA's last answer.
+// answer holds the parts of the CA's last answer that acmez does not pass on.
 type answer struct {
-	status   int // 0 when there was none
-	after    time.Duration
-	location string
-	header   http.Header
+	status int // 0 when there was no answer
+	after  time.Duration
+	ahead  time.Duration // of this host's clock
+	header http.Header
 }
 
 // wire carries the requests of one call to the CA.
 type wire struct {
 	http *http.Transport
 
-	mu    sync.Mutex
-	last  answer
-	quiet string // GET requests below this URL are not sent
+	mu      sync.Mutex
+	last    answer
+	skipped string // GET requests below this URL are not sent
 }
 
 func newWire(roots *x509.CertPool) *wire {
-	return &wire{http: &http.Transport{
-		// An ACME client elsewhere on the host honours HTTPS_PROXY and
-		// NO_PROXY, so who set them expects them to count here.
-		Proxy:           http.ProxyFromEnvironment,
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		// One connection serves the whole call.
-		MaxConnsPerHost: 1,
-	}}
+	return &wire{http: ca.NewTransport(&tls.Config{RootCAs: roots})}
 }
 
-// client returns an HTTP client over w. It follows no redirect: RFC 8555 has
-// none, and a followed one could carry a signed request to another host.
+// client returns an HTTP client that sends its requests over w.
 func (w *wire) client(timeout time.Duration) *http.Client {
-	return &http.Client{
-		Transport:     w,
-		Timeout:       timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &http.Client{Transport: w, Timeout: timeout, CheckRedirect: ca.NoRedirect}
 }
 
-// RoundTrip sends one request and notes the answer. "Use of HTTPS is REQUIRED"
+// RoundTrip sends one request and keeps the answer's status and header. "Use of HTTPS is REQUIRED"
 // (RFC 8555, section 6.1), also for the URLs that the CA names.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" {
-		return nil, wireFault("the CA names a URL that is not https: " + ca.Cut(clean(r.URL.String()), 100))
+		return nil, wireFault("the CA names a URL that is not https: " + ca.Clean(r.URL.String(), 100))
 	}
 	if w.skips(r) {
 		return noWindow(r), nil
@@ -75,10 +64,10 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	w.note(answer{
-		status:   resp.StatusCode,
-		after:    ca.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		location: resp.Header.Get("Location"),
-		header:   resp.Header,
+		status: resp.StatusCode,
+		after:  plan.ParseRetryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		ahead:  ca.Ahead(resp.Header, time.Now()),
+		header: resp.Header,
 	})
 	resp.Body = &bounded{ReadCloser: resp.Body, left: maxAnswer}
 	return resp, nil
@@ -99,19 +88,19 @@ func (w *wire) answer() answer {
 // skip keeps GET requests below url from being sent.
 func (w *wire) skip(url string) {
 	w.mu.Lock()
-	w.quiet = url
+	w.skipped = url
 	w.mu.Unlock()
 }
 
 func (w *wire) skips(r *http.Request) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.quiet != "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.String(), w.quiet)
+	return w.skipped != "" && r.Method == http.MethodGet && strings.HasPrefix(r.URL.String(), w.skipped)
 }
 
-// noWindow answers for the renewal window that acmez asks for with each chain
-// that it downloads. Nobody reads it here, and a CA whose renewal information
-// is in trouble would hold up the certificate that it has issued already.
+// noWindow answers in the CA's place when acmez asks for the renewal window of a
+// chain that it downloads. Nothing here reads that window, and a CA whose renewal
+// information fails would hold up a certificate that it has issued already.
 func noWindow(r *http.Request) *http.Response {
 	const window = `{"suggestedWindow":{"start":"2000-01-01T00:00:00Z","end":"2000-01-02T00:00:00Z"}}`
 	return &http.Response{

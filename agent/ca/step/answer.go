@@ -11,21 +11,21 @@ import (
 // maxChain bounds the certificates in one answer.
 const maxChain = 64
 
-// certificate is one certificate as step-ca writes it: PEM in a JSON string,
-// empty or null when there is none.
+// certificate is a certificate as step-ca writes it: PEM in a JSON string, which
+// is empty or null when there is none.
 type certificate struct{ *x509.Certificate }
 
 func (c *certificate) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
-		return errors.New("a certificate is no string")
+		return errors.New("a certificate is not a string")
 	}
 	if text == "" {
 		return nil
 	}
 	block, _ := pem.Decode([]byte(text))
 	if block == nil || block.Type != "CERTIFICATE" {
-		return errors.New("a certificate is no PEM")
+		return errors.New("a certificate is not PEM")
 	}
 	parsed, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -60,8 +60,8 @@ func parseRoots(data []byte) ([]*x509.Certificate, error) {
 	return certificates(answer.Certificates)
 }
 
-// parseChain reads the answer of /sign, /renew and /rekey. A CA from before
-// certChain sends the leaf and its issuer apart.
+// parseChain reads the answer of /sign, /renew and /rekey. An old step-ca, which
+// does not know certChain, sends the leaf and its issuer in fields of their own.
 func parseChain(data []byte) ([]*x509.Certificate, error) {
 	var answer struct {
 		Leaf  certificate   `json:"crt"`
@@ -83,7 +83,8 @@ func parseChain(data []byte) ([]*x509.Certificate, error) {
 	return certificates(answer.Chain)
 }
 
-// certificates leaves out what is empty or a repetition.
+// certificates returns the certificates of in without empty entries and
+// repetitions.
 func certificates(in []certificate) ([]*x509.Certificate, error) {
 	if len(in) > maxChain {
 		return nil, fmt.Errorf("the answer holds %d certificates", len(in))

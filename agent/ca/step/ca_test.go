@@ -17,6 +17,7 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/secret"
 	"redis-cert-agent/cmd/redis-cert-ca/authority"
 
 	"github.com/smallstep/certificates/authority/config"
@@ -185,7 +186,7 @@ func (r *realCA) restart(t *testing.T) *realCA {
 
 func (r *realCA) options() Options {
 	return Options{URL: r.URL, Fingerprint: r.Fingerprint, Provisioner: r.ProvisionerName,
-		Password: func() ([]byte, error) { return r.Running.Password, nil }}
+		Password: secret.Func(func() ([]byte, error) { return r.Running.Password, nil })}
 }
 
 // reshape signs c anew with the CA's own intermediate after change: it makes

@@ -10,7 +10,8 @@ import (
 // the standard library stands here.
 func TestDependencies(t *testing.T) {
 	allowed := []string{
-		"redis-cert-agent/agent/ca", "redis-cert-agent/agent/ca/step", "redis-cert-agent/agent/cert",
+		"redis-cert-agent/agent/ca", "redis-cert-agent/agent/ca/step", "redis-cert-agent/agent/cert", "redis-cert-agent/agent/plain",
+		"redis-cert-agent/agent/disk", "redis-cert-agent/agent/option", "redis-cert-agent/agent/plan", "redis-cert-agent/agent/secret",
 		"go.step.sm/crypto/", "github.com/go-jose/go-jose/v3", "github.com/pkg/errors",
 		"filippo.io/edwards25519", "golang.org/x/",
 	}

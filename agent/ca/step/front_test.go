@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/secret"
 )
 
 // seen is one request that a front passed on or answered.
@@ -128,7 +129,7 @@ func (f *front) tokens(t *testing.T) int {
 
 // options point to the front, with the provisioner of the CA behind it.
 func (f *front) options(behind *realCA) Options {
-	o := Options{Provisioner: "redis", Password: func() ([]byte, error) { return []byte("secret"), nil }}
+	o := Options{Provisioner: "redis", Password: secret.Func(func() ([]byte, error) { return []byte("secret"), nil })}
 	if behind != nil {
 		o = behind.options()
 	}

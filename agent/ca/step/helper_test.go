@@ -29,7 +29,7 @@ func issue(t *testing.T, c *Client, r ca.Request) ca.Issued {
 
 // refused is for requests that must fail. It checks what holds for every
 // error: a type, one line, no secret.
-func refused(t *testing.T, c *Client, r ca.Request) *Error {
+func refused(t *testing.T, c *Client, r ca.Request) *ca.Error {
 	t.Helper()
 	if r.Names == nil {
 		r.Names = names
@@ -41,9 +41,9 @@ func refused(t *testing.T, c *Client, r ca.Request) *Error {
 	if err == nil {
 		t.Fatalf("issued by %s, want an error", got.Method)
 	}
-	e, ok := err.(*Error)
+	e, ok := err.(*ca.Error)
 	if !ok {
-		t.Fatalf("error of type %T, want *Error: %v", err, err)
+		t.Fatalf("error of type %T, want *ca.Error: %v", err, err)
 	}
 	text := e.Error()
 	if strings.ContainsAny(text, "\n\r\x1b") || len([]rune(text)) > 1000 {
@@ -52,8 +52,8 @@ func refused(t *testing.T, c *Client, r ca.Request) *Error {
 	if strings.Contains(text, "eyJ") {
 		t.Errorf("a token shows: %s", text)
 	}
-	if c.opts.Password != nil {
-		if p, err := c.opts.Password(); err == nil && len(p) > 0 && strings.Contains(text, string(p)) {
+	if c.opts.Password.Set() {
+		if p, err := c.opts.Password.Read(); err == nil && len(p) > 0 && strings.Contains(text, string(p)) {
 			t.Errorf("the password shows: %s", text)
 		}
 	}
@@ -87,7 +87,7 @@ func good(t *testing.T, i ca.Issued, method string, wanted []string, kt cert.Key
 		t.Errorf("issued by %s, want %s", i.Method, method)
 	}
 	p := pair(t, i)
-	need := cert.Need{Names: wanted, KeyType: kt, Client: true, Roots: cert.Pool(i.Roots)}
+	need := cert.Need{Names: wanted, KeyType: kt, Client: true, Roots: i.Roots}
 	if err := need.Check(p, time.Now()); err != nil {
 		t.Error(err)
 	}

@@ -11,12 +11,13 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
 
+	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 )
 
 const (
-	userAgent = "redis-cert-agent"
 	// maxAnswer bounds what is read of one answer. The longest that step-ca
 	// gives, a page of 100 provisioners with templates, stays far below.
 	maxAnswer = 2 << 20
@@ -24,50 +25,38 @@ const (
 	maxRefusal = 16 << 10
 )
 
-// session is a handful of requests over one connection, with or without a
-// client certificate. It is closed at the end of the call that opened it: the
-// next one is hours away, and an idle connection costs both sides.
+// session makes the requests of one way to ask over one connection, with or
+// without a client certificate. The call that opened it closes it.
 type session struct {
 	c      *Client
-	t      trust
+	at     ca.Endpoint // the CA, as errors describe it
 	http   *http.Client
-	mutual bool   // it presents a client certificate
-	root   string // fingerprint of the root that the CA's own certificate chains to
+	mutual bool          // whether it presents a client certificate
+	ahead  time.Duration // of this host's clock, by the last answer
+	root   string        // the fingerprint of the root that the CA's own certificate chains to
 }
 
-// open prepares a session; the connection is made by the first request.
+// open prepares a session. The first request makes the connection.
 func (c *Client) open(t trust, conf *tls.Config) *session {
-	conf.MinVersion = tls.VersionTLS12
-	return &session{c: c, t: t, mutual: len(conf.Certificates) > 0, http: &http.Client{
-		Transport: &http.Transport{
-			// The step command honours HTTPS_PROXY and NO_PROXY, so who set
-			// them for it expects them to count here. TLS goes end to end
-			// through the proxy, which sees neither token nor key.
-			Proxy:           http.ProxyFromEnvironment,
-			TLSClientConfig: conf,
-			// One connection serves the whole session, and a refused client
-			// certificate shows on the request that met it.
-			MaxConnsPerHost: 1,
-		},
-		// A followed redirect could carry a one-time token to another host,
-		// or to the same one twice. step-ca does not redirect.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	at := c.at
+	at.Untrusted = t.untrusted()
+	return &session{c: c, at: at, mutual: len(conf.Certificates) > 0,
+		http: &http.Client{Transport: ca.NewTransport(conf), CheckRedirect: ca.NoRedirect}}
 }
 
 func (s *session) close() { s.http.CloseIdleConnections() }
 
 // call is one request.
 type call struct {
-	op     string // the deed, for errors
+	op     string // the step, for errors
 	method string
 	path   string // with the query
 	body   any    // sent as JSON when it is not nil
 	bearer string // a token for the Authorization header, or empty
 }
 
-// do sends one request, once, and returns the body of a 2xx answer. Errors are
-// *Error.
+// do sends one request, once, and returns the body of an answer of 2xx. The
+// error is a *ca.Error.
 func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 	within, cancel := context.WithTimeout(ctx, s.c.opts.Timeout)
 	defer cancel()
@@ -76,13 +65,13 @@ func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) { shook.Store(err == nil) },
 	}), q)
 	if err != nil {
-		return nil, s.c.fault(q.op, err)
+		return nil, ca.Fault(q.op, err)
 	}
 	failed := func(err error, shook bool) error {
 		if late := within.Err(); late != nil {
-			err = late // what follows from it, like a closed connection, is no news
+			err = late // the cause; err is what followed, for example a closed connection
 		}
-		return s.noAnswer(ctx, q, err, shook)
+		return s.noAnswer(ctx, q.op, err, shook)
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
@@ -90,15 +79,16 @@ func (s *session) do(ctx context.Context, q call) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	s.noteRoot(resp.TLS)
+	s.ahead = ca.Ahead(resp.Header, time.Now())
 	if resp.StatusCode/100 != 2 {
-		return nil, s.refusal(q, resp)
+		return nil, s.refusal(q.op, resp)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return nil, failed(err, false)
 	case len(body) > maxAnswer:
-		return nil, s.c.garbage(q.op, resp.StatusCode, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20))
+		return nil, s.at.Garbage(q.op, resp.StatusCode, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20))
 	}
 	return body, nil
 }
@@ -115,8 +105,8 @@ func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.GetBody = nil // so that net/http cannot rewind it and send a token again
-	req.Header.Set("User-Agent", userAgent)
+	req.GetBody = nil // net/http cannot rewind the body then, and send a token again
+	req.Header.Set("User-Agent", ca.UserAgent)
 	req.Header.Set("Accept", "application/json")
 	if q.body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -127,7 +117,7 @@ func (c *Client) request(ctx context.Context, q call) (*http.Request, error) {
 	return req, nil
 }
 
-// noteRoot remembers which root the CA's own certificate chains to.
+// noteRoot remembers to which root the CA's own certificate leads.
 func (s *session) noteRoot(state *tls.ConnectionState) {
 	if state == nil || len(state.VerifiedChains) == 0 {
 		return
@@ -136,26 +126,11 @@ func (s *session) noteRoot(state *tls.ConnectionState) {
 	s.root = cert.FingerprintOf(chain[len(chain)-1]).String()
 }
 
-// garbage is an answer of 2xx that is not step-ca's.
-func (c *Client) garbage(op string, status int, err error) *Error {
-	return &Error{Op: op, Status: status, Message: clean(err.Error()), url: c.base.String(), err: err,
-		hint: "is this step-ca? check the URL, and what stands in front of it"}
-}
-
-// fault is trouble on this side, before anything was sent.
-func (c *Client) fault(op string, err error) *Error {
-	e := &Error{Op: op, Message: clean(err.Error()), err: err, local: true}
-	if c.base != nil {
-		e.url = c.base.String()
-	}
-	return e
-}
-
-// asError returns what do and its callers return as what it is.
-func asError(err error) *Error {
-	var e *Error
+// asError returns the *ca.Error that do and its callers return.
+func asError(err error) *ca.Error {
+	var e *ca.Error
 	if !errors.As(err, &e) {
-		return &Error{Op: "issue", Message: clean(err.Error()), err: err}
+		return ca.Fault("issue", err)
 	}
 	return e
 }

@@ -15,9 +15,11 @@ import (
 	"go.step.sm/crypto/jose"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/secret"
 )
 
-// Answers of 200 that are not step-ca's, on every path, end the climb.
+// Answers of 200 that are not step-ca's, on every path, end the attempt.
 func TestGarbage(t *testing.T) {
 	real := startCA(t, nil)
 	first := pair(t, issue(t, New(real.options()), ca.Request{}))
@@ -87,7 +89,7 @@ func TestRefusalText(t *testing.T) {
 		{"\xff\xfe", ""},
 	}
 	for _, tt := range tests {
-		if got := clean(refusalText(http.StatusForbidden, []byte(tt.body))); got != tt.want {
+		if got := ca.Clean(refusalText(http.StatusForbidden, []byte(tt.body)), ca.MaxMessage); got != tt.want {
 			t.Errorf("%.40q: %q, want %q", tt.body, got, tt.want)
 		}
 	}
@@ -114,14 +116,14 @@ func TestRetryAfter(t *testing.T) {
 	}{
 		{"", 0}, {"0", 0}, {"120", 2 * time.Minute}, {" 5 ", 5 * time.Second},
 		{"-5", 0}, {"1.5", 0}, {"soon", 0},
-		{"99999999999999999999999", 0}, {"9223372036854775807", ca.MaxAfter}, {"86401", ca.MaxAfter},
+		{"99999999999999999999999", 0}, {"9223372036854775807", plan.MaxAfter}, {"86401", plan.MaxAfter},
 		{"Fri, 02 Jan 2026 03:05:05 GMT", time.Minute},
 		{"Friday, 02-Jan-26 03:05:05 GMT", time.Minute},
 		{"Fri, 02 Jan 2026 03:03:05 GMT", 0},
-		{"Fri, 02 Jan 2099 03:03:05 GMT", ca.MaxAfter},
+		{"Fri, 02 Jan 2099 03:03:05 GMT", plan.MaxAfter},
 	}
 	for _, tt := range tests {
-		if got := ca.ParseRetryAfter(tt.header, now); got != tt.want {
+		if got := plan.ParseRetryAfter(tt.header, now); got != tt.want {
 			t.Errorf("%q: %s, want %s", tt.header, got, tt.want)
 		}
 	}
@@ -147,7 +149,7 @@ func TestProvisionerPages(t *testing.T) {
 		return true
 	}, nil)
 	o := f.options(nil)
-	o.Password = func() ([]byte, error) { return []byte("two"), nil }
+	o.Password = secret.Func(func() ([]byte, error) { return []byte("two"), nil })
 	if k := mustSigner(t, New(o)); k.keyID != "key-two" {
 		t.Errorf("key %q, want key-two", k.keyID)
 	}
@@ -176,7 +178,7 @@ func TestProvisionerKeyIsCached(t *testing.T) {
 	}, nil)
 	asked := 0
 	o := f.options(nil)
-	o.Password = func() ([]byte, error) { asked++; return []byte("secret"), nil }
+	o.Password = secret.Func(func() ([]byte, error) { asked++; return []byte("secret"), nil })
 	c := New(o)
 	for range 3 {
 		if k := mustSigner(t, c); k.keyID != "k1" {
@@ -227,7 +229,7 @@ func sealed(t *testing.T, password, kid string) string {
 	return text
 }
 
-// signerForTest does what the sign rung does before it signs.
+// signerForTest does what byProvisioner does before it signs.
 func (c *Client) signerForTest() (signer, error) {
 	tr, err := c.trust(context.Background(), nil)
 	if err != nil {
@@ -300,11 +302,11 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(403, []byte(`{"status":403,"message":"no\n"}`), "120")
 	f.Add(502, []byte("<html>"), "Fri, 02 Jan 2026 03:05:05 GMT")
 	f.Fuzz(func(t *testing.T, status int, body []byte, after string) {
-		text := clean(refusalText(status, body))
+		text := ca.Clean(refusalText(status, body), ca.MaxMessage)
 		if strings.ContainsAny(text, "\n\r\t\x00\x1b") || len([]rune(text)) > ca.MaxMessage {
 			t.Errorf("not a short line: %q", text)
 		}
-		if d := ca.ParseRetryAfter(after, time.Now()); d < 0 || d > ca.MaxAfter {
+		if d := plan.ParseRetryAfter(after, time.Now()); d < 0 || d > plan.MaxAfter {
 			t.Errorf("%q: %s", after, d)
 		}
 	})

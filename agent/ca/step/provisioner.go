@@ -20,17 +20,17 @@ const (
 	maxPages      = 100
 )
 
-// provisioner is the part of a listed provisioner that matters here.
+// provisioner holds what the agent needs of a provisioner that the CA lists.
 type provisioner struct {
 	Type         string
 	Name         string
-	KeyID        string // of the public key: the CA finds the provisioner by it
-	EncryptedKey string // JWE in compact form, sealed with the password
+	KeyID        string // the id of the public key, by which the CA finds the provisioner
+	EncryptedKey string // the private key as a JWE in compact form, encrypted with the password
 }
 
-// parseProvisioners reads one page of /provisioners and the cursor of the next,
-// empty after the last. An entry that does not parse is of a type that is not
-// known here, and is left out.
+// parseProvisioners reads one page of /provisioners, and the cursor of the next
+// page, which is empty after the last. It leaves out entries that do not parse,
+// because they are of types that the agent cannot use.
 func parseProvisioners(data []byte) (list []provisioner, next string, err error) {
 	var page struct {
 		Provisioners []json.RawMessage `json:"provisioners"`
@@ -55,8 +55,8 @@ func parseProvisioners(data []byte) (list []provisioner, next string, err error)
 	return list, page.NextCursor, nil
 }
 
-// provisioners reads all pages. A cursor that was there before would lead
-// round in circles, so it is an error.
+// provisioners reads all pages. A cursor that comes twice is an error, because
+// the list would never end.
 func (s *session) provisioners(ctx context.Context) ([]provisioner, error) {
 	var all []provisioner
 	seen := map[string]bool{"": true}
@@ -67,23 +67,23 @@ func (s *session) provisioners(ctx context.Context) ([]provisioner, error) {
 		}
 		page, next, err := parseProvisioners(body)
 		if err != nil {
-			return nil, s.c.garbage(opProvisioner, http.StatusOK, err)
+			return nil, s.at.Garbage(opProvisioner, http.StatusOK, err)
 		}
 		all = append(all, page...)
 		if next == "" {
 			return all, nil
 		}
 		if seen[next] || len(seen) > maxPages {
-			return nil, s.c.garbage(opProvisioner, http.StatusOK, errors.New("the list of provisioners has no end"))
+			return nil, s.at.Garbage(opProvisioner, http.StatusOK, errors.New("the list of provisioners has no end"))
 		}
 		seen[next] = true
 		query = "?limit=100&cursor=" + url.QueryEscape(next)
 	}
 }
 
-// candidates picks the JWK provisioners of that name that hand out their key.
-// There may be several, told apart by their keys. The error says what there is
-// instead.
+// candidates returns the JWK provisioners of that name whose encrypted key the CA
+// lists. There may be several with different keys. The error names those that
+// could be meant.
 func candidates(list []provisioner, name string) ([]provisioner, error) {
 	var found []provisioner
 	var names []string
@@ -109,7 +109,7 @@ func candidates(list []provisioner, name string) ([]provisioner, error) {
 	case keyless:
 		return nil, fmt.Errorf("%q keeps its key to itself: the CA does not list its encrypted key, so no token can be made with a password", name)
 	case other != "":
-		return nil, fmt.Errorf("%q is of type %s, not JWK: %s", name, ca.Cut(clean(other), 20), whatThereIs(names))
+		return nil, fmt.Errorf("%q is of type %s, not JWK: %s", name, ca.Clean(other, 20), whatThereIs(names))
 	}
 	return nil, fmt.Errorf("the CA has no %q: %s", name, whatThereIs(names))
 }
@@ -126,13 +126,13 @@ func whatThereIs(names []string) string {
 	return "name one of its provisioners of type JWK: " + strings.Join(names, ", ") + more
 }
 
-// signer is a provisioner's private key and what a token has to say about it.
+// signer is a provisioner's private key, and the id by which the CA knows it.
 type signer struct {
 	key   *jose.JSONWebKey
 	keyID string
 }
 
-// signer finds the configured provisioner and opens its key.
+// signer finds the configured provisioner and decrypts its key.
 func (s *session) signer(ctx context.Context) (signer, error) {
 	list, err := s.provisioners(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *session) signer(ctx context.Context) (signer, error) {
 	}
 	found, err := candidates(list, s.c.opts.Provisioner)
 	if err != nil {
-		return signer{}, s.c.fault(opProvisioner, err)
+		return signer{}, ca.Fault(opProvisioner, err)
 	}
 	c := s.c
 	c.mu.Lock()
@@ -150,12 +150,15 @@ func (s *session) signer(ctx context.Context) (signer, error) {
 			return signer{c.key, p.keyID(c.key)}, nil
 		}
 	}
-	if c.opts.Password == nil {
-		return signer{}, c.fault(opProvisioner, errors.New("no password is configured"))
+	if !c.opts.Password.Set() {
+		return signer{}, ca.Fault(opProvisioner, errors.New("no password is configured, and there is no one-time token: bring one with step ca token NAME --san NAME… | redis-cert-agent enroll"))
 	}
-	password, err := c.opts.Password()
+	password, err := c.opts.Password.Read()
 	if err != nil {
-		return signer{}, c.fault(opProvisioner, fmt.Errorf("read the password: %w", err))
+		if !c.opts.HasPassword() {
+			err = fmt.Errorf("%w; or bring a one-time token: step ca token NAME --san NAME… | redis-cert-agent enroll", err)
+		}
+		return signer{}, ca.Fault(opProvisioner, fmt.Errorf("read the password: %w", err))
 	}
 	for _, p := range found {
 		key, err := unseal(p.EncryptedKey, password)
@@ -164,10 +167,10 @@ func (s *session) signer(ctx context.Context) (signer, error) {
 			return signer{key, p.keyID(key)}, nil
 		}
 		if !errors.Is(err, errPassword) {
-			return signer{}, c.garbage(opProvisioner, http.StatusOK, fmt.Errorf("%q: %w", p.Name, err))
+			return signer{}, c.at.Garbage(opProvisioner, http.StatusOK, fmt.Errorf("%q: %w", p.Name, err))
 		}
 	}
-	return signer{}, c.fault(opProvisioner, fmt.Errorf("%q exists at %s, but %w", c.opts.Provisioner, c.base, errPassword))
+	return signer{}, ca.Fault(opProvisioner, fmt.Errorf("%q exists at %s, but %w", c.opts.Provisioner, c.base, errPassword))
 }
 
 func (p provisioner) keyID(key *jose.JSONWebKey) string {
@@ -177,7 +180,7 @@ func (p provisioner) keyID(key *jose.JSONWebKey) string {
 	return key.KeyID
 }
 
-// errPassword is a key that the password does not open.
+// errPassword says that the password does not decrypt the provisioner's key.
 var errPassword = errors.New("its key does not open with the configured password: check the provisioner's password")
 
 // unseal decrypts a provisioner's key. PBES2 with 600,000 rounds takes about a
@@ -187,8 +190,8 @@ func unseal(sealed string, password []byte) (*jose.JSONWebKey, error) {
 	if err != nil {
 		return nil, errors.New("its encrypted key is no JWE")
 	}
-	// An empty password must not reach go-jose: some algorithms take it for
-	// a key of no bytes.
+	// An empty password must not reach go-jose, since some of its algorithms
+	// accept it as a key of no bytes.
 	if len(password) == 0 {
 		return nil, errPassword
 	}

@@ -14,6 +14,7 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/secret"
 
 	"github.com/smallstep/certificates/authority/config"
 	"github.com/smallstep/certificates/authority/policy"
@@ -36,11 +37,11 @@ func TestWrongConfiguration(t *testing.T) {
 		{"fingerprint", func(o *Options) { o.Fingerprint = strings.Repeat("ab", 32) }, ok, 404,
 			[]string{"bootstrap: " + real.URL, "was not found", "step certificate fingerprint root_ca.crt"}},
 		{"short fingerprint", func(o *Options) { o.Fingerprint = "abcd" }, ok, 0, []string{"64 hex digits"}},
-		{"password", func(o *Options) { o.Password = func() ([]byte, error) { return []byte("wrong"), nil } }, ok, 0,
+		{"password", func(o *Options) { o.Password = secret.Func(func() ([]byte, error) { return []byte("wrong"), nil }) }, ok, 0,
 			[]string{`provisioner: "redis" exists`, "check the provisioner's password"}},
-		{"empty password", func(o *Options) { o.Password = func() ([]byte, error) { return nil, nil } }, ok, 0, []string{"check the provisioner's password"}},
-		{"no password", func(o *Options) { o.Password = nil }, ok, 0, []string{"no password is configured"}},
-		{"unreadable password", func(o *Options) { o.Password = func() ([]byte, error) { return nil, os.ErrPermission } }, ok, 0, []string{"read the password: permission denied"}},
+		{"empty password", func(o *Options) { o.Password = secret.Func(func() ([]byte, error) { return nil, nil }) }, ok, 0, []string{"check the provisioner's password"}},
+		{"no password", func(o *Options) { o.Password = secret.Secret{} }, ok, 0, []string{"no password is configured, and there is no one-time token"}},
+		{"unreadable password", func(o *Options) { o.Password = secret.Func(func() ([]byte, error) { return nil, os.ErrPermission }) }, ok, 0, []string{"read the password: permission denied"}},
 		{"provisioner", func(o *Options) { o.Provisioner = "rediss" }, ok, 0, []string{`the CA has no "rediss": name one of its provisioners of type JWK: "redis"`}},
 		{"provisioner of another type", func(o *Options) { o.Provisioner = "acme" }, ok, 0, []string{`"acme" is of type ACME, not JWK: name one of its provisioners of type JWK: "redis"`}},
 		{"name against the policy", func(*Options) {}, ca.Request{Names: []string{"bad.example.com"}}, 403,
@@ -48,8 +49,8 @@ func TestWrongConfiguration(t *testing.T) {
 		{"lifetime", func(o *Options) { o.Lifetime = 1000 * time.Hour }, ok, 403,
 			[]string{"more than the authorized maximum", "ask for a lifetime that the provisioner allows"}},
 		{"no names", func(*Options) {}, ca.Request{Names: []string{}}, 0, []string{"no names are configured"}},
-		{"plain URL", func(o *Options) { o.URL = "http://127.0.0.1" }, ok, 0, []string{"no https URL"}},
-		{"URL with a password", func(o *Options) { o.URL = "https://a:geheim@127.0.0.1:1" }, ok, 0, []string{"more than a host and a port: write https://127.0.0.1:1"}},
+		{"plain URL", func(o *Options) { o.URL = "http://127.0.0.1" }, ok, 0, []string{"is not encrypted"}},
+		{"URL with a password", func(o *Options) { o.URL = "https://a:geheim@127.0.0.1:1" }, ok, 0, []string{"has a user or password in it"}},
 		{"URL with a path", func(o *Options) { o.URL = real.URL + "/ca" }, ok, 0, []string{"write " + real.URL}},
 		{"key type", func(*Options) {}, ca.Request{Names: ok.Names, KeyType: "ec-p999"}, 0, []string{`unknown key type "ec-p999"`}},
 	}
@@ -96,8 +97,8 @@ func TestForgedRoot(t *testing.T) {
 	}
 }
 
-// Trouble of the CA ends the climb at once, on every rung.
-func TestTroubleEndsTheClimb(t *testing.T) {
+// A CA that cannot answer now ends the attempt at once, whatever was asked.
+func TestUnavailableEndsTheAttempt(t *testing.T) {
 	real := startCA(t, nil)
 	first := pair(t, issue(t, New(real.options()), ca.Request{}))
 	for _, status := range []int{408, 429, 500, 502, 503} {
@@ -194,7 +195,7 @@ func TestEndOfFile(t *testing.T) {
 	e := refused(t, New(f.options(real)), ca.Request{Current: first, Now: late})
 	says(t, e, "EOF", "check that the CA runs")
 	if n := f.count("/provisioners") + f.count("/1.0/sign"); n != 0 {
-		t.Errorf("went on to the next rung after %v", e)
+		t.Errorf("went on to the next way to ask after %v", e)
 	}
 }
 

@@ -1,15 +1,15 @@
 // Package step gets certificates from step-ca.
 //
 // A [Client] knows one CA by its URL and by the SHA-256 of its root, and one
-// JWK provisioner by name and password. [Client.Issue] climbs a ladder: it
-// renews over mutual TLS with the certificate at hand, by a token signed with
-// that certificate's key when it has expired, and asks for a new certificate
-// with a one-time token when neither is possible. The first rung that the CA
-// grants ends the climb; a CA that is down or overloaded ends it too, because
-// the next rung would meet the same trouble.
+// JWK provisioner by name and password. [Client.Issue] tries several ways to ask
+// in turn: it renews over mutual TLS with the current certificate, by a token
+// signed with that certificate's key when it has expired, and asks for a new
+// certificate with a one-time token when neither is possible. It ends with the
+// first way that the CA grants. It also ends with a CA that is down or
+// overloaded, because the next way would meet the same.
 //
-// The package judges the transport and nothing else. Whether the answer is the
-// certificate that was wanted is for the caller to check before it is used.
+// The package checks the transport and nothing else. The caller checks whether the
+// answer is the certificate that it wanted, before it uses it.
 //
 // The protocol is that of step-ca's HTTP API. The official client,
 // github.com/smallstep/certificates/ca, brings the whole CA with it: 25 MB and
@@ -19,43 +19,18 @@ package step
 
 import (
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
 	"net/url"
-	"strings"
 	"sync"
-	"time"
+
+	"redis-cert-agent/agent/option"
 
 	"go.step.sm/crypto/jose"
+
+	"redis-cert-agent/agent/ca"
 )
 
-// DefaultTimeout bounds one request when Options.Timeout is zero.
-const DefaultTimeout = 20 * time.Second
-
-// Options say which CA to ask and as whom.
-type Options struct {
-	// URL is where step-ca listens: https, a host, perhaps a port, no path.
-	URL string
-	// Fingerprint is the SHA-256 of a root of the CA in hex. Upper case,
-	// colons and blanks are tolerated.
-	Fingerprint string
-	// Provisioner is the name of a provisioner of type JWK.
-	Provisioner string
-	// Password returns the exact bytes of the provisioner's password. It is
-	// called when the provisioner's key has to be decrypted: at the first
-	// one-time token, and again when the CA has another key.
-	Password func() ([]byte, error)
-	// Lifetime is what to ask of the CA; zero leaves it to the provisioner.
-	// Renewals keep the lifetime of the certificate that they replace, so that
-	// one of another lifetime is replaced by a one-time token instead.
-	Lifetime time.Duration
-	// Timeout bounds one request, from the dial to the last byte.
-	Timeout time.Duration
-	// Roots are trusted beside the pinned one and those of each request.
-	Roots []*x509.Certificate
-}
-
-// What ca.Issued.Method says.
+// These are the values of ca.Issued.Method.
 const (
 	MethodSign       = "sign"        // a new certificate, by a one-time token
 	MethodRekey      = "rekey"       // over mutual TLS, new key
@@ -68,12 +43,13 @@ const (
 type Client struct {
 	opts Options
 	base *url.URL
+	at   ca.Endpoint
 	pin  string // lower-case hex
-	bad  error  // what is wrong with opts; told by Issue
+	bad  error  // what is wrong with opts; Issue returns it
 
 	mu     sync.Mutex
-	pinned *x509.Certificate // the root that hashes to pin, once seen
-	sealed string            // the encrypted provisioner key that key was opened from
+	pinned *x509.Certificate // the root with the fingerprint pin, once the CA has sent it
+	sealed string            // the encrypted form of key
 	key    *jose.JSONWebKey
 }
 
@@ -84,37 +60,21 @@ func New(o Options) *Client {
 		o.Timeout = DefaultTimeout
 	}
 	c := &Client{opts: o}
-	if c.base, c.bad = parseURL(o.URL); c.bad != nil {
+	if c.bad = option.Err(o.caFaults); c.bad != nil {
 		return c
 	}
-	if c.pin, c.bad = parseFingerprint(o.Fingerprint); c.bad != nil {
+	u, err := url.Parse(o.URL)
+	if err != nil {
+		c.bad = err // which caFaults would have told
 		return c
 	}
+	c.base = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	c.at = ca.Endpoint{URL: c.base.String(), Kind: "step-ca", Timeout: o.Timeout}
+	c.pin, c.bad = option.ParseFingerprint(o.Fingerprint)
 	return c
 }
 
-// parseURL takes the address of a CA apart. A user, a path, a query have no
-// meaning to step-ca, and what stands there would end up in error messages.
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil, u.Host == "", u.Scheme != "https":
-		return nil, fmt.Errorf("the CA's address is no https URL: write it as https://ca.internal:9000")
-	case u.User != nil, strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
-		return nil, fmt.Errorf("the CA's address has more than a host and a port: write https://%s", u.Host)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
-}
-
-func parseFingerprint(s string) (string, error) {
-	clean := strings.ToLower(strings.NewReplacer(":", "", " ", "").Replace(s))
-	if b, err := hex.DecodeString(clean); err != nil || len(b) != 32 {
-		return "", fmt.Errorf("the root's fingerprint is not 64 hex digits: take it from `step certificate fingerprint root_ca.crt`")
-	}
-	return clean, nil
-}
-
-// name says who issues, for people.
+// name names the authority for people.
 func (c *Client) name() string {
 	return fmt.Sprintf("step-ca %s (provisioner %s)", c.base, c.opts.Provisioner)
 }

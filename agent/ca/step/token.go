@@ -12,12 +12,12 @@ import (
 	"go.step.sm/crypto/jose"
 )
 
-// tokenLife is that of the step command's tokens.
+// tokenLife is how long a token is valid. The step command uses the same.
 const tokenLife = 5 * time.Minute
 
-// oneTimeToken says to the CA that the provisioner grants a certificate for
-// names. Root is the fingerprint of the CA's root as it was verified just now.
-// It is minted for one request and not sent again: the CA remembers its jti.
+// oneTimeToken returns a token that tells the CA that the provisioner grants a
+// certificate for names. It names the root that the CA's own certificate led to
+// in this session. It serves for one request, because the CA remembers its jti.
 func (s *session) oneTimeToken(k signer, names []string, now time.Time) (string, error) {
 	opts := new(jose.SignerOptions).WithType("JWT").WithHeader("kid", k.keyID)
 	js, err := jose.NewSigner(jose.SigningKey{
@@ -31,9 +31,9 @@ func (s *session) oneTimeToken(k signer, names []string, now time.Time) (string,
 	return mint(js, claims(s.c.opts.Provisioner, names[0], s.c.base.String()+"/1.0/sign", now), extra)
 }
 
-// renewToken says to the CA that who signs it holds the key of the certificate
-// in its header. The header's name is step-ca's: "insecure" because the CA
-// verifies the chain at a time when it was valid.
+// renewToken returns a token that proves to the CA that this host holds the key
+// of the certificate in its header. The header is called "insecure" by step-ca,
+// because the CA verifies the chain at a time when it was valid.
 func (s *session) renewToken(p *cert.Pair, now time.Time) (string, error) {
 	chain := make([]string, len(p.Chain))
 	for i, c := range p.Chain {
@@ -47,8 +47,8 @@ func (s *session) renewToken(p *cert.Pair, now time.Time) (string, error) {
 	return mint(js, claims("step-ca-client/1.0", p.Leaf().Subject.CommonName, s.c.base.String()+"/renew", now), nil)
 }
 
-// claims are those of either token (RFC 7519, 4.1), in seconds since 1970. The
-// CA grants a minute of leeway to the times.
+// claims returns what both kinds of token say (RFC 7519, section 4.1). Times are
+// in seconds since 1970, and the CA allows them to be a minute off.
 func claims(issuer, subject, audience string, now time.Time) map[string]any {
 	id := make([]byte, 32)
 	rand.Read(id) // never fails: crypto/rand.Read

@@ -36,7 +36,7 @@ func TestSilentServer(t *testing.T) {
 	o := Options{URL: "https://" + ln.Addr().String(), Fingerprint: strings.Repeat("ab", 32), Provisioner: "redis", Timeout: 100 * time.Millisecond}
 	start := time.Now()
 	says(t, refused(t, New(o), ca.Request{}), "bootstrap: ", "no answer within 100ms", "check that the CA runs")
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
 
@@ -67,8 +67,8 @@ func TestSlowAnswer(t *testing.T) {
 		return true
 	}, nil)
 	o := f.options(real)
-	o.Timeout = 300 * time.Millisecond
-	says(t, refused(t, New(o), ca.Request{}), "sign: ", "no answer within 300ms")
+	o.Timeout = 4 * time.Second // the requests before it must not be late on a busy machine
+	says(t, refused(t, New(o), ca.Request{}), "sign: ", "no answer within 4s")
 }
 
 func TestCADown(t *testing.T) {
@@ -80,8 +80,8 @@ func TestCADown(t *testing.T) {
 	real.Close()
 	e := refused(t, c, ca.Request{Current: first})
 	says(t, e, "roots: ", "connection refused", "check that the CA runs")
-	if e.Status != 0 || e.earlier != "" {
-		t.Errorf("status %d after %q, want one try without an answer", e.Status, e.earlier)
+	if e.Status != 0 || e.Earlier != "" {
+		t.Errorf("status %d after %q, want one try without an answer", e.Status, e.Earlier)
 	}
 }
 
@@ -142,12 +142,12 @@ func TestLeavesNoConnection(t *testing.T) {
 	o.URL = srv.URL
 	issue(t, New(o), ca.Request{Current: first})
 	if len(open) > 3 {
-		t.Errorf("%d connections for three rungs", len(open))
+		t.Errorf("%d connections for three ways to ask", len(open))
 	}
 	for range len(open) {
 		select {
 		case <-closed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("a connection stays open")
 		}
 	}

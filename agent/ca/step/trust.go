@@ -7,22 +7,23 @@ import (
 	"fmt"
 	"net/http"
 
+	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 )
 
 const opBootstrap = "bootstrap"
 
-// trust is whom to believe that it is the CA.
+// trust holds the roots by which the CA is recognised.
 type trust struct {
 	pool    *x509.CertPool
-	offered bool   // the CA sent the pinned root in this very call
-	err     *Error // why the pinned root is not in pool
+	offered bool      // the CA sent the pinned root in this very call
+	err     *ca.Error // why the pinned root is not in pool
 }
 
-// trust collects the roots: the pinned one, known or from the CA, and those that
-// were configured or named before. A CA that no longer offers the pinned root is still
-// believed when its certificate chains to one of the others: that is what a
-// root rotation looks like from here.
+// trust collects the roots: the pinned one, which the CA may have to send first,
+// and those that were configured or that the CA named before. Where the CA no
+// longer offers the pinned root, a certificate that leads to one of the others is
+// still accepted, because that is how a rotation of the root looks from here.
 func (c *Client) trust(ctx context.Context, named []*x509.Certificate) (trust, error) {
 	known := cert.Merge(c.opts.Roots, named)
 	var t trust
@@ -38,7 +39,7 @@ func (c *Client) trust(ctx context.Context, named []*x509.Certificate) (trust, e
 		root, err := c.bootstrap(ctx)
 		if err != nil {
 			t.err = asError(err)
-			answered := t.err.Status != 0 && !t.err.trouble()
+			answered := t.err.Status != 0 && !t.err.Unavailable()
 			if len(known) == 0 || !answered {
 				return trust{}, t.err
 			}
@@ -59,8 +60,8 @@ func (c *Client) trust(ctx context.Context, named []*x509.Certificate) (trust, e
 	return t, nil
 }
 
-// bootstrap fetches the pinned root. The connection is not verified: nothing
-// secret is sent, and the answer is believed for its hash alone.
+// bootstrap fetches the pinned root. The connection is not verified, because
+// nothing secret is sent and only the hash of the answer counts.
 func (c *Client) bootstrap(ctx context.Context) (*x509.Certificate, error) {
 	s := c.open(trust{}, &tls.Config{InsecureSkipVerify: true})
 	defer s.close()
@@ -70,11 +71,11 @@ func (c *Client) bootstrap(ctx context.Context) (*x509.Certificate, error) {
 	}
 	root, err := parseRoot(body)
 	if err != nil {
-		return nil, c.garbage(opBootstrap, http.StatusOK, err)
+		return nil, c.at.Garbage(opBootstrap, http.StatusOK, err)
 	}
 	if sum := cert.FingerprintOf(root).String(); sum != c.pin {
-		e := c.garbage(opBootstrap, http.StatusOK, fmt.Errorf("it sent a root with fingerprint %s, not the pinned %s", sum, c.pin))
-		e.hint = "do not trust it: find out what answers at this address"
+		e := c.at.Garbage(opBootstrap, http.StatusOK, fmt.Errorf("it sent a root with fingerprint %s, not the pinned %s", sum, c.pin))
+		e.Hint = "do not trust it: find out what answers at this address"
 		return nil, e
 	}
 	return root, nil
@@ -89,20 +90,20 @@ func (s *session) roots(ctx context.Context) ([]*x509.Certificate, error) {
 	}
 	roots, err := parseRoots(body)
 	if err != nil {
-		return nil, s.c.garbage(op, http.StatusOK, err)
+		return nil, s.at.Garbage(op, http.StatusOK, err)
 	}
 	return roots, nil
 }
 
 // FetchRoot returns the root with that SHA-256, in hex, from the step-ca that
-// answers at url: https, a host, perhaps a port, no path. It is for those who
-// speak another of step-ca's protocols. The connection is not verified: nothing
-// secret is sent, and the answer is believed for its hash alone. The error is
-// an *Error.
+// answers at url: https, a host, perhaps a port, no path. A client of step-ca's
+// ACME directory needs it too. The connection is not verified, because nothing
+// secret is sent and only the hash of the answer counts. The error is a
+// *ca.Error.
 func FetchRoot(ctx context.Context, url, fingerprint string) (*x509.Certificate, error) {
 	c := New(Options{URL: url, Fingerprint: fingerprint})
 	if c.bad != nil {
-		return nil, c.fault(opBootstrap, c.bad)
+		return nil, ca.Fault(opBootstrap, c.bad)
 	}
 	return c.bootstrap(ctx)
 }

@@ -66,14 +66,9 @@ type InitOptions struct {
 	// none at all when negative.
 	Backdate time.Duration
 
-	// RootLifetime and IntermediateLifetime are ten years when zero. Both
-	// certificates start one hour in the past (see chain.go).
-	RootLifetime, IntermediateLifetime time.Duration
-
 	// RenewAfterExpiry lets an expired certificate be renewed with a token
-	// that its own key signed. DisableRenewal refuses all renewals, so that
-	// every certificate needs the provisioner's password.
-	RenewAfterExpiry, DisableRenewal bool
+	// that its own key signed.
+	RenewAfterExpiry bool
 
 	// ACME adds an ACME provisioner, named "acme".
 	ACME bool

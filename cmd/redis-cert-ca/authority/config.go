@@ -101,7 +101,7 @@ func newClaims(o InitOptions) *provisioner.Claims {
 		MinTLSDur:               duration(o.MinLifetime),
 		DefaultTLSDur:           duration(o.Lifetime),
 		MaxTLSDur:               duration(o.MaxLifetime),
-		DisableRenewal:          &o.DisableRenewal,
+		DisableRenewal:          new(bool),
 		AllowRenewalAfterExpiry: &o.RenewAfterExpiry,
 	}
 }

@@ -7,14 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"redis-cert-agent/agent/disk"
 )
 
-// Init writes a new authority into o.Dir, mode 0700, and tells about it.
+// Init writes a new authority into o.Dir, mode 0700, and tells about it. Where
+// root runs it, the files belong to the owner of that directory.
 //
 // It refuses a directory that holds anything (ErrExists). When it fails it
 // leaves nothing behind; when it is killed it leaves a directory that Start
@@ -33,7 +38,7 @@ func Init(o InitOptions) (*Info, error) {
 	if err != nil {
 		return nil, fmt.Errorf("init %s: %w", dir, err)
 	}
-	if err := install(dir, files, os.Rename); err != nil {
+	if err := install(dir, files, writeFile); err != nil {
 		return nil, fmt.Errorf("init %s: %w", dir, err)
 	}
 	info := &Info{
@@ -56,11 +61,11 @@ func Init(o InitOptions) (*Info, error) {
 // newFiles makes the keys, certificates and configuration of an authority and
 // returns the files that hold them, by their path below the directory.
 func newFiles(o InitOptions, now time.Time) (map[string][]byte, issuer, error) {
-	root, err := newRoot(o.Name, now, o.RootLifetime)
+	root, err := newRoot(o.Name, now, caLifetime)
 	if err != nil {
 		return nil, issuer{}, err
 	}
-	intermediate, err := newIntermediate(root, o.Name, now, o.IntermediateLifetime)
+	intermediate, err := newIntermediate(root, o.Name, now, caLifetime)
 	if err != nil {
 		return nil, issuer{}, err
 	}
@@ -116,18 +121,18 @@ func serverURL(name, address string) string {
 	return "https://" + net.JoinHostPort(name, port)
 }
 
-// partial begins the name of the directory, inside the authority's own, in
-// which Init prepares what it then moves into place. Init makes it only where
-// nothing else is, and removes it last: where it stands beside no ca.json, an
-// Init was broken off, and all that is there is of its making.
+// unfinished is the directory that stands in an authority's directory while Init
+// writes it. Init makes it only where nothing else is, and removes it last:
+// where it stands beside no ca.json, an Init was broken off, and everything
+// that is there was written by it.
 //
-// The parent directory plays no part, as it often may not be written to, and
-// as the authority's directory may be a mount point that cannot be renamed.
-const partial = ".init-"
+// Nothing is prepared beside the directory and renamed, as the parent often may
+// not be written to, and as the directory may be a mount point.
+const unfinished = ".init"
 
-// install writes files below dir such that ca.json, without which there is no
-// authority, appears last. It moves them there with rename: os.Rename.
-func install(dir string, files map[string][]byte, rename func(from, to string) error) (err error) {
+// install writes files below dir, ca.json last: without it there is no
+// authority. Each file is written by write: writeFile.
+func install(dir string, files map[string][]byte, write func(path string, data []byte) error) (err error) {
 	made, err := prepare(dir)
 	if err != nil {
 		return err
@@ -140,35 +145,22 @@ func install(dir string, files map[string][]byte, rename func(from, to string) e
 			}
 		}
 	}()
-	tmp, err := os.MkdirTemp(dir, partial)
-	if err != nil {
+	names := slices.Sorted(maps.Keys(files))
+	names = append(slices.DeleteFunc(names, func(name string) bool { return name == configFile }), configFile)
+	for _, name := range []string{unfinished, "db"} {
+		if err := disk.MakeDir(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := write(filepath.Join(dir, name), files[name]); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, unfinished)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(tmp, "db"), 0o700); err != nil {
-		return err
-	}
-	for name, data := range files {
-		if err := writeFile(filepath.Join(tmp, name), data); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{"certs", "secrets", "config", "db"} {
-		if err := syncDir(filepath.Join(tmp, name)); err != nil {
-			return err
-		}
-	}
-	for _, name := range []string{"certs", "secrets", "db", "config"} {
-		if err := rename(filepath.Join(tmp, name), filepath.Join(dir, name)); err != nil {
-			return err
-		}
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-	}
-	if err := os.Remove(tmp); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return disk.SyncDir(dir)
 }
 
 // prepare makes dir, or takes an existing one in which nothing stands but what
@@ -201,52 +193,22 @@ func prepare(dir string) (made bool, err error) {
 
 // clear removes what a broken-off Init left in dir, and nothing else.
 func clear(dir string) error {
-	left, err := filepath.Glob(filepath.Join(escapeGlob(dir), partial+"*"))
-	if err != nil || len(left) == 0 {
-		return err
+	if _, err := os.Lstat(filepath.Join(dir, unfinished)); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	for _, name := range []string{"config", "db", "secrets", "certs"} {
+	for _, name := range []string{"config", "db", "secrets", "certs", unfinished} {
 		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	for _, tmp := range left {
-		if err := os.RemoveAll(tmp); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// escapeGlob returns path such that filepath.Glob takes it literally.
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-// writeFile writes data to a new file of mode 0600 that nobody else can read,
-// in a directory of mode 0700 that it makes if need be, and fsyncs it.
-func writeFile(path string, data []byte) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+// writeFile puts data at path whole or not at all, mode 0600, in a directory that
+// it makes if need be.
+func writeFile(path string, data []byte) error {
+	if err := disk.MakeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// syncDir makes the names in a directory durable; fsync(2): "Calling fsync()
-// does not necessarily ensure that the entry in the directory containing the
-// file has also reached disk."
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.Replace(path, data)
 }

@@ -106,8 +106,8 @@ func TestInitReportsAllFaults(t *testing.T) {
 		Dir: dir, DNS: []string{"https://ca.internal:9000", "-x"}, Address: "9000", Provisioner: "acme",
 		Lifetime: time.Minute, MinLifetime: time.Hour,
 	})
-	var faults *authority.OptionError
-	if !errors.As(err, &faults) || len(faults.Faults) != 5 {
+	var faults authority.OptionError
+	if !errors.As(err, &faults) || len(faults) != 5 {
 		t.Fatalf("error %v, want five faults", err)
 	}
 	for _, want := range []string{`"https://ca.internal:9000"`, `"-x"`, `address: "9000"`, `provisioner: "acme"`, "lifetime: 1m0s lies outside 1h0m0s"} {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// TestBrokenOffInit ends an Init before and after each of its renames, without
+// TestBrokenOffInit ends an Init before and after it writes each of its files, without
 // giving it a chance to tidy up. What it leaves does not start unless it is
 // whole, and is not in the way of the next Init.
 func TestBrokenOffInit(t *testing.T) {
@@ -23,15 +23,15 @@ func TestBrokenOffInit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const renames = 4
-	for step := range 2 * renames {
+	writes := len(files)
+	for step := range 2 * writes {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 		if !installUntil(dir, files, step) {
 			t.Fatalf("step %d: not reached", step)
 		}
-		whole := step == 2*renames-1
+		whole := step == 2*writes-1
 		r, err := Start(dir, RunOptions{Address: "127.0.0.1:0"})
 		if err == nil {
 			r.Close()
@@ -40,7 +40,7 @@ func TestBrokenOffInit(t *testing.T) {
 			t.Errorf("step %d: start: %v; whole is %t", step, err, whole)
 		}
 		// What matters of Init here, without the making of new keys.
-		err = install(dir, files, os.Rename)
+		err = install(dir, files, writeFile)
 		if whole && !errors.Is(err, ErrExists) || !whole && err != nil {
 			t.Errorf("step %d: init: %v; whole is %t", step, err, whole)
 		}
@@ -50,16 +50,16 @@ func TestBrokenOffInit(t *testing.T) {
 	}
 }
 
-// installUntil runs install up to a step, which is before a rename when it is
+// installUntil runs install up to a step, which is before a write when it is
 // even and after one when it is odd, and reports whether it got there.
 func installUntil(dir string, files map[string][]byte, step int) (killed bool) {
 	defer func() { killed = recover() != nil }()
 	n := 0
-	install(dir, files, func(from, to string) error {
+	install(dir, files, func(path string, data []byte) error {
 		if n == step {
 			panic("killed")
 		}
-		err := os.Rename(from, to)
+		err := writeFile(path, data)
 		if n++; n == step {
 			panic("killed")
 		}
@@ -69,19 +69,39 @@ func installUntil(dir string, files map[string][]byte, step int) (killed bool) {
 	return false
 }
 
+// TestExpiredAuthority is refused by the authority's own look at itself.
+func TestExpiredAuthority(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "ca")
+	files, _, err := newFiles(InitOptions{Dir: dir, DNS: []string{"localhost"}}.withDefaults(), time.Now().Add(-caLifetime))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := install(dir, files, writeFile); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Start(dir, RunOptions{Address: "127.0.0.1:0"})
+	if err == nil {
+		r.Close()
+	}
+	if want := "certificate has expired"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("start: %v, want %q", err, want)
+	}
+}
+
 // TestFailedInit leaves nothing: here a file cannot be written.
 func TestFailedInit(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{"certs/a": nil, "config/" + strings.Repeat("x", 300): nil}
 	dir := filepath.Join(t.TempDir(), "new")
-	if err := install(dir, files, os.Rename); err == nil {
+	if err := install(dir, files, writeFile); err == nil {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%s is left: %v", dir, err)
 	}
 	dir = t.TempDir()
-	if err := install(dir, files, os.Rename); err == nil {
+	if err := install(dir, files, writeFile); err == nil {
 		t.Error("no error")
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {

@@ -14,12 +14,13 @@ import (
 )
 
 // logged serves next and logs what came of a request that changed something or
-// was refused.
+// was refused; every other one for debugging alone.
 //
 // step-ca's handlers leave what they know in the response writer. Only the
 // fields named here are taken from it: among the others is the one-time token.
 func logged(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		log.Debug("request", "method", r.Method, "path", r.URL.Path)
 		rw := logging.NewResponseLogger(w)
 		next.ServeHTTP(rw, r)
 		client, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -32,7 +33,7 @@ func logged(next http.Handler, log *slog.Logger) http.Handler {
 				"error", errorText(fields), "client", client, "request_id", rw.Header().Get("X-Request-Id"))
 			return
 		}
-		what, cert := deed(r.URL.Path), certificate(fields)
+		what, cert := change(r.URL.Path), certificate(fields)
 		if what == "" || cert == nil {
 			return
 		}
@@ -70,9 +71,9 @@ func names(cert *x509.Certificate) string {
 	return strings.Join(list, ",")
 }
 
-// deed says what a successful request to path did with a certificate; "" if
+// change says what a successful request to path did with a certificate; "" if
 // nothing.
-func deed(path string) string {
+func change(path string) string {
 	switch strings.TrimPrefix(path, "/1.0") {
 	case "/sign":
 		return "issued"

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -9,52 +10,37 @@ import (
 )
 
 const (
-	defaultLifetime   = 24 * time.Hour
-	defaultMin        = 5 * time.Minute
-	defaultMax        = 24 * time.Hour
-	defaultBackdate   = time.Minute
-	defaultCALifetime = 10 * 365 * 24 * time.Hour
+	defaultLifetime = 24 * time.Hour
+	defaultMin      = 5 * time.Minute
+	defaultMax      = 24 * time.Hour
+	defaultBackdate = time.Minute
+
+	// caLifetime is that of the root and of the intermediate.
+	caLifetime = 10 * 365 * 24 * time.Hour
 )
 
 // withDefaults fills in what o leaves empty.
 func (o InitOptions) withDefaults() InitOptions {
-	orString := func(s *string, d string) {
-		if *s == "" {
-			*s = d
-		}
-	}
-	orDuration := func(v *time.Duration, d time.Duration) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	orString(&o.Name, "Redis")
-	orString(&o.Address, ":9000")
-	orString(&o.Provisioner, "redis")
-	orDuration(&o.Lifetime, defaultLifetime)
-	orDuration(&o.MinLifetime, min(defaultMin, o.Lifetime))
-	orDuration(&o.MaxLifetime, max(defaultMax, o.Lifetime))
-	orDuration(&o.Backdate, defaultBackdate)
-	orDuration(&o.RootLifetime, defaultCALifetime)
-	orDuration(&o.IntermediateLifetime, o.RootLifetime)
-	o.Backdate = max(o.Backdate, 0)
+	o.Name = cmp.Or(o.Name, "Redis")
+	o.Address = cmp.Or(o.Address, ":9000")
+	o.Provisioner = cmp.Or(o.Provisioner, "redis")
+	o.Lifetime = cmp.Or(o.Lifetime, defaultLifetime)
+	o.MinLifetime = cmp.Or(o.MinLifetime, min(defaultMin, o.Lifetime))
+	o.MaxLifetime = cmp.Or(o.MaxLifetime, max(defaultMax, o.Lifetime))
+	o.Backdate = max(cmp.Or(o.Backdate, defaultBackdate), 0)
 	return o
 }
 
-// OptionError holds every fault of the options given to Init.
-type OptionError struct {
-	Faults []error // each names the option, its value and what to write instead
-}
+// OptionError holds every fault of the options given to Init. Each names the
+// option, its value and what to write instead.
+type OptionError []error
 
 // Error returns the faults, one a line.
-func (e *OptionError) Error() string { return errors.Join(e.Faults...).Error() }
-
-// Unwrap returns the faults, for errors.Is and errors.As.
-func (e *OptionError) Unwrap() []error { return e.Faults }
+func (e OptionError) Error() string { return errors.Join(e...).Error() }
 
 // validate reports every fault of o, whose defaults are filled in.
 func (o InitOptions) validate() error {
-	var faults []error
+	var faults OptionError
 	fault := func(format string, args ...any) {
 		faults = append(faults, fmt.Errorf(format, args...))
 	}
@@ -76,16 +62,13 @@ func (o InitOptions) validate() error {
 		fault("provisioner: %q is the name of the ACME provisioner: take another", o.Provisioner)
 	}
 	switch {
-	case min(o.MinLifetime, o.Lifetime, o.MaxLifetime, o.RootLifetime, o.IntermediateLifetime) < 0:
-		fault("lifetime: %s is negative: write a duration like 24h",
-			min(o.MinLifetime, o.Lifetime, o.MaxLifetime, o.RootLifetime, o.IntermediateLifetime))
+	case min(o.MinLifetime, o.Lifetime, o.MaxLifetime) < 0:
+		fault("lifetime: %s is negative: write a duration like 24h", min(o.MinLifetime, o.Lifetime, o.MaxLifetime))
 	case o.Lifetime < o.MinLifetime || o.Lifetime > o.MaxLifetime:
 		fault("lifetime: %s lies outside %s to %s: change it, or min-lifetime or max-lifetime", o.Lifetime, o.MinLifetime, o.MaxLifetime)
-	case o.IntermediateLifetime > o.RootLifetime:
-		fault("intermediate lifetime: %s outlives the root's %s: shorten it", o.IntermediateLifetime, o.RootLifetime)
 	}
 	if faults != nil {
-		return &OptionError{Faults: faults}
+		return faults
 	}
 	return nil
 }

@@ -1,128 +1,211 @@
 package authority
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
+
+	"redis-cert-agent/agent/plain"
 
 	"github.com/smallstep/certificates/authority/config"
 	"go.step.sm/crypto/pemutil"
 )
 
-// AddRoot gives the authority in dir a second root, with an intermediate of
-// its own, and returns its fingerprint. From the next Start on, clients are
-// told of it, and nothing else changes: the first step of a rotation, which
-// gives every host the time to trust the new root before it is used.
+// Rotation is how far an authority has come from one root to the next.
 //
-// It lives as long as the root that is in use.
-func AddRoot(dir string) (string, error) {
-	c, err := readRoots(dir)
-	if err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	current := c.roots[0].cert
-	name := strings.TrimSuffix(current.Subject.CommonName, " Root CA")
-	lifetime := current.NotAfter.Sub(current.NotBefore) - caBackdate
-	root, err := newRoot(name, time.Now(), lifetime)
-	if err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	intermediate, err := newIntermediate(root, name, time.Now(), lifetime)
-	if err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	password, err := readSecret(filepath.Join(dir, passwordFile))
-	if err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	if err := c.write(root, intermediate, password); err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	c.roots = append(c.roots, rootAt{c.at(rootFile, fingerprint(root.cert)), root.cert})
-	if err := c.save(); err != nil {
-		return "", fmt.Errorf("add root: %w", err)
-	}
-	return fingerprint(root.cert), nil
-}
+// AddRoot, UseRoot and RetireRoot are its steps. Each changes ca.json and takes
+// effect when the authority is started the next time. From then on hosts need
+// Wait to follow, before the next step is safe.
+type Rotation struct {
+	InUse Root   // new certificates stand below it
+	Added *Root  // hosts are told to trust it as well; nil if there is none
+	Old   []Root // no longer used, and still trusted
 
-// UseRoot makes the authority in dir sign, from the next Start on, below the
-// root that AddRoot returned. The others remain trusted: the second step.
-func UseRoot(dir, fp string) error {
-	c, err := readRoots(dir)
-	if err != nil {
-		return fmt.Errorf("use root: %w", err)
-	}
-	i := c.index(fp)
-	if i < 0 {
-		return fmt.Errorf("use root: %s is not a root of %s", fp, dir)
-	}
-	root := c.roots[i]
-	c.roots = slices.Insert(slices.Delete(c.roots, i, i+1), 0, root)
-	c.crt, c.key = c.at(intermediateFile, fp), c.at(intermediateKeyFile, fp)
-	if err := c.save(); err != nil {
-		return fmt.Errorf("use root: %w", err)
-	}
-	return nil
-}
+	// Since is when the authority was first started with these roots; zero if
+	// it was not started since the last step.
+	Since time.Time
 
-// RemoveRoot makes the authority in dir distrust a root, from the next Start
-// on: the last step. What was issued below it can no longer be renewed. Its
-// files stay.
-func RemoveRoot(dir, fp string) error {
-	c, err := readRoots(dir)
-	if err != nil {
-		return fmt.Errorf("remove root: %w", err)
-	}
-	i := c.index(fp)
-	if i < 0 {
-		return fmt.Errorf("remove root: %s is not a root of %s", fp, dir)
-	}
-	if i == 0 {
-		return fmt.Errorf("remove root: %s is in use: use another first", fp)
-	}
-	c.roots = slices.Delete(c.roots, i, i+1)
-	if err := c.save(); err != nil {
-		return fmt.Errorf("remove root: %w", err)
-	}
-	return nil
-}
+	// Wait is the longest lifetime of a certificate: each is renewed within it,
+	// or has expired.
+	Wait time.Duration
 
-// rootAt is a root certificate and the file it stands in.
-type rootAt struct {
-	path string
-	cert *x509.Certificate
-}
-
-// roots is the part of ca.json that a rotation changes. The first root is the
-// one that the intermediate in crt and key stands below.
-type roots struct {
 	dir      string
-	roots    []rootAt
-	crt, key string
-	rest     map[string]json.RawMessage // the whole of ca.json, kept as it is
+	crt, key string                     // the files of the intermediate
+	rest     map[string]json.RawMessage // the whole of ca.json
 }
 
-func (c *roots) index(fp string) int {
-	return slices.IndexFunc(c.roots, func(r rootAt) bool { return fingerprint(r.cert) == fp })
+// Root is one root of an authority.
+type Root struct {
+	Cert        *x509.Certificate
+	Fingerprint string // SHA-256, 64 hex digits
+	File        string
 }
 
-// at returns where a file of the root with this fingerprint stands: that of
-// the first root as Init wrote it, those of the others with its beginning.
-func (c *roots) at(name, fp string) string {
-	path := filepath.Join(c.dir, name)
-	if first, err := pemutil.ReadCertificate(filepath.Join(c.dir, rootFile)); err == nil && fingerprint(first) == fp {
+// AddRoot gives the authority in dir a second root, with an intermediate of its
+// own: the first step. Once started, the authority tells hosts of both and signs
+// as before, so that every host trusts the new root before it is used. The new
+// root lives as long as the one in use.
+func AddRoot(dir string) (*Rotation, error) {
+	return rotate(dir, "add a root", func(r *Rotation) error {
+		if r.Added != nil || len(r.Old) > 0 {
+			return errors.New("a rotation is under way: finish it first")
+		}
+		current := r.InUse.Cert
+		name := strings.TrimSuffix(current.Subject.CommonName, " Root CA")
+		lifetime := current.NotAfter.Sub(current.NotBefore) - caBackdate
+		// The new root is the younger one, also when both are made in the same second.
+		now := time.Now()
+		if after := current.NotBefore.Add(caBackdate + time.Second); now.Before(after) {
+			now = after
+		}
+		root, err := newRoot(name, now, lifetime)
+		if err != nil {
+			return err
+		}
+		intermediate, err := newIntermediate(root, name, now, lifetime)
+		if err != nil {
+			return err
+		}
+		r.Added = &Root{Cert: root.cert, Fingerprint: fingerprint(root.cert)}
+		r.Added.File = r.file(rootFile, *r.Added)
+		return r.write(root, intermediate)
+	})
+}
+
+// UseRoot makes the authority in dir sign below the root that AddRoot made: the
+// second step. The old root remains trusted. Before all hosts had the time to
+// learn of the new root it refuses, unless forced.
+func UseRoot(dir string, force bool) (*Rotation, error) {
+	return rotate(dir, "use the added root", func(r *Rotation) error {
+		if r.Added == nil {
+			return errors.New("there is none: add it first")
+		}
+		if err := r.early(); err != nil && !force {
+			return err
+		}
+		r.crt, r.key = r.file(intermediateFile, *r.Added), r.file(intermediateKeyFile, *r.Added)
+		if _, err := os.Stat(r.key); err != nil {
+			return fmt.Errorf("its intermediate: %w", err)
+		}
+		r.InUse, r.Added, r.Old = *r.Added, nil, append(r.Old, r.InUse)
+		return nil
+	})
+}
+
+// RetireRoot makes the authority in dir distrust what is no longer used: the
+// last step. What was issued below it can no longer be renewed then, so that it
+// refuses, unless forced, while there may be such a certificate. Files stay.
+func RetireRoot(dir string, force bool) (*Rotation, error) {
+	return rotate(dir, "retire the old root", func(r *Rotation) error {
+		if len(r.Old) == 0 {
+			return errors.New("there is none: add and use a new one first")
+		}
+		if err := r.early(); err != nil && !force {
+			return err
+		}
+		r.Old = nil
+		return nil
+	})
+}
+
+// early returns why the next step is not safe yet; nil if it is.
+func (r *Rotation) early() error {
+	if r.Since.IsZero() {
+		return fmt.Errorf("the authority was not started since the last step: restart it, and give hosts %s to renew", plain.Span(r.Wait))
+	}
+	if safe := r.Since.Add(r.Wait); time.Now().Before(safe) {
+		return fmt.Errorf("hosts have until %s to renew: wait, or --force it once all of them have", plain.Stamp(safe))
+	}
+	return nil
+}
+
+// rotate reads the rotation in dir, lets change take a step, and writes it.
+func rotate(dir, step string, change func(*Rotation) error) (*Rotation, error) {
+	r, err := ReadRotation(dir)
+	if err == nil {
+		err = change(r)
+	}
+	if err == nil {
+		err = r.save()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", step, err)
+	}
+	r.Since = time.Time{}
+	return r, nil
+}
+
+// ReadRotation returns how far the authority in dir has come.
+func ReadRotation(dir string) (*Rotation, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	cfg, _, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rotation{dir: dir, crt: cfg.IntermediateCert, key: cfg.IntermediateKey, Wait: maxLifetime(cfg)}
+	text, err := os.ReadFile(filepath.Join(dir, configFile))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &r.rest); err != nil {
+		return nil, fmt.Errorf("parse %s: %w", configFile, err)
+	}
+	var certs []*x509.Certificate
+	for i, path := range cfg.Root {
+		cert, err := pemutil.ReadCertificate(path)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+		root := Root{Cert: cert, Fingerprint: fingerprint(cert), File: path}
+		switch {
+		case i == 0:
+			r.InUse = root
+		case cert.NotBefore.After(r.InUse.Cert.NotBefore):
+			r.Added = &root
+		default:
+			r.Old = append(r.Old, root)
+		}
+	}
+	r.Since, err = servedSince(dir, certs)
+	return r, err
+}
+
+// maxLifetime returns the longest lifetime that cfg allows.
+func maxLifetime(cfg *config.Config) time.Duration {
+	if c := cfg.AuthorityConfig.Claims; c != nil && c.MaxTLSDur != nil {
+		return c.MaxTLSDur.Duration
+	}
+	return config.GlobalProvisionerClaims.MaxTLSDur.Duration
+}
+
+// file returns where a file of root stands: that of the first root where Init
+// wrote it, that of another with the beginning of its fingerprint.
+func (r *Rotation) file(name string, root Root) string {
+	path := filepath.Join(r.dir, name)
+	if root.File == filepath.Join(r.dir, rootFile) {
 		return path
 	}
 	ext := filepath.Ext(path)
-	return strings.TrimSuffix(path, ext) + "_" + fp[:16] + ext
+	return strings.TrimSuffix(path, ext) + "_" + root.Fingerprint[:16] + ext
 }
 
-func (c *roots) write(root, intermediate issuer, password []byte) error {
+// write writes the files of the added root.
+func (r *Rotation) write(root, intermediate issuer) error {
+	password, err := readSecret(filepath.Join(r.dir, passwordFile))
+	if err != nil {
+		return err
+	}
 	rootKey, err := root.keyPEM(password)
 	if err != nil {
 		return err
@@ -131,75 +214,78 @@ func (c *roots) write(root, intermediate issuer, password []byte) error {
 	if err != nil {
 		return err
 	}
-	fp := fingerprint(root.cert)
 	for name, data := range map[string][]byte{
 		rootFile:            root.certPEM(),
 		rootKeyFile:         rootKey,
 		intermediateFile:    intermediate.certPEM(),
 		intermediateKeyFile: intermediateKey,
 	} {
-		if err := writeFile(c.at(name, fp), data); err != nil {
+		if err := writeFile(r.file(name, *r.Added), data); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func readRoots(dir string) (*roots, error) {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
+// save replaces ca.json.
+func (r *Rotation) save() error {
+	paths := []string{r.InUse.File} // first the one that the intermediate stands below
+	if r.Added != nil {
+		paths = append(paths, r.Added.File)
 	}
-	file := filepath.Join(dir, configFile)
-	cfg, err := config.LoadConfiguration(file)
-	if err != nil {
-		return nil, err
+	for _, root := range r.Old {
+		paths = append(paths, root.File)
 	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	c := &roots{dir: dir, crt: cfg.IntermediateCert, key: cfg.IntermediateKey}
-	if err := json.Unmarshal(data, &c.rest); err != nil {
-		return nil, fmt.Errorf("parse %s: %w", file, err)
-	}
-	for _, path := range cfg.Root {
-		cert, err := pemutil.ReadCertificate(path)
-		if err != nil {
-			return nil, err
-		}
-		c.roots = append(c.roots, rootAt{path, cert})
-	}
-	return c, nil
-}
-
-// save replaces ca.json in one step.
-func (c *roots) save() error {
-	var paths []string
-	for _, r := range c.roots {
-		paths = append(paths, r.path)
-	}
-	for key, value := range map[string]any{"root": paths, "crt": c.crt, "key": c.key} {
-		data, err := json.Marshal(value)
+	for key, value := range map[string]any{"root": paths, "crt": r.crt, "key": r.key} {
+		text, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}
-		c.rest[key] = data
+		r.rest[key] = text
 	}
-	data, err := json.MarshalIndent(c.rest, "", "  ")
+	text, err := json.MarshalIndent(r.rest, "", "  ")
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(c.dir, configFile)
-	tmp := file + ".new"
-	if err := os.Remove(tmp); err != nil && !os.IsNotExist(err) { // left by a crash
-		return err
+	return writeFile(filepath.Join(r.dir, configFile), append(text, '\n'))
+}
+
+// servedFile lists the roots of the last start, by fingerprint. It is written
+// only when they are others than before, so that its time is since when hosts
+// can know of them.
+const servedFile = "db/served-roots"
+
+func served(roots []*x509.Certificate) []byte {
+	var text []byte
+	for _, root := range roots {
+		text = fmt.Appendln(text, fingerprint(root))
 	}
-	if err := writeFile(tmp, append(data, '\n')); err != nil {
-		return err
+	return text
+}
+
+// recordServed notes that an authority in dir has started with these roots.
+func recordServed(dir string, roots []*x509.Certificate) error {
+	path := filepath.Join(dir, servedFile)
+	if text, err := os.ReadFile(path); err == nil && bytes.Equal(text, served(roots)) {
+		return nil
 	}
-	if err := os.Rename(tmp, file); err != nil {
-		return err
+	return writeFile(path, served(roots))
+}
+
+// servedSince returns when an authority in dir was first started with these
+// roots; zero if the last was started with others.
+func servedSince(dir string, roots []*x509.Certificate) (time.Time, error) {
+	path := filepath.Join(dir, servedFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(text, served(roots)) {
+		return time.Time{}, nil
 	}
-	return syncDir(filepath.Dir(file))
+	if err != nil {
+		return time.Time{}, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }

@@ -1,12 +1,12 @@
 package authority
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"redis-cert-agent/agent/disk"
 
 	step "github.com/smallstep/certificates/authority"
 	"github.com/smallstep/certificates/authority/config"
@@ -51,7 +53,6 @@ type Running struct {
 	ACMEDirectory   string // URL; empty without ACME
 
 	server    *http.Server
-	conns     *idleConns
 	authority *step.Authority
 	done      chan struct{} // closed when the server has ended
 	serveErr  error         // why; read only after done
@@ -91,6 +92,9 @@ func Start(dir string, o RunOptions) (*Running, error) {
 	if err := r.health(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: health check: %w", dir, err), r.Close())
 	}
+	if err := recordServed(dir, r.authority.GetRootCertificates()); err != nil && o.Log != nil {
+		o.Log.Warn("cannot note since when these roots are served: redis-cert-ca rotate does not know when its next step is safe", "error", err)
+	}
 	return r, nil
 }
 
@@ -128,45 +132,25 @@ func load(dir string) (*config.Config, []byte, error) {
 // readSecret reads a password, without the line end that an editor adds, from
 // a file that nobody but its owner may touch.
 func readSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
+	fi, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if fi.Mode()&0o077 != 0 {
 		return nil, fmt.Errorf("%s: mode %#o lets others read the secret: chmod 0600 %s", path, fi.Mode().Perm(), path)
 	}
-	data, err := io.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return trimLineEnd(data), nil
+	data, err := disk.Read(path, 64<<10)
+	return bytes.TrimRight(data, "\r\n"), err
 }
 
-func trimLineEnd(data []byte) []byte {
-	for _, end := range []byte{'\n', '\r'} {
-		if n := len(data); n > 0 && data[n-1] == end {
-			data = data[:n-1]
-		}
-	}
-	return data
-}
-
-// serve opens the database, wakes the authority and serves it on ln. It leaves
+// serve opens the database, makes the authority and serves it on ln. It leaves
 // ln to its caller when it fails.
 func serve(cfg *config.Config, password []byte, ln net.Listener, o RunOptions) (*Running, error) {
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	database, err := db.New(cfg.DB)
-	if errors.Is(err, bbolt.ErrTimeout) {
-		return nil, fmt.Errorf("%w (%s is locked): stop it first", ErrRunning, cfg.DB.DataSource)
-	}
+	database, err := openDatabase(cfg.DB)
 	if err != nil {
 		return nil, err
 	}
@@ -183,20 +167,22 @@ func serve(cfg *config.Config, password []byte, ln net.Listener, o RunOptions) (
 	if err != nil {
 		return nil, errors.Join(err, auth.Shutdown())
 	}
+	// Without HTTP/2, Shutdown closes idle connections at once: of HTTP/2 it
+	// says goodbye to each client first, and waits a second for that.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	root := auth.GetRootCertificates()[0]
-	conns := new(idleConns)
 	r := &Running{
 		URL:             serverURL(cfg.DNSNames[0], cfg.Address),
 		Address:         cfg.Address,
 		Fingerprint:     fingerprint(root),
 		RootCertificate: root,
 		authority:       auth,
-		conns:           conns,
 		done:            make(chan struct{}),
 		server: &http.Server{
 			Handler:      logged(handler, log),
 			TLSConfig:    tlsConfig,
-			ConnState:    conns.track,
+			Protocols:    protocols,
 			BaseContext:  func(net.Listener) context.Context { return ctx },
 			ErrorLog:     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 			ReadTimeout:  15 * time.Second,
@@ -210,6 +196,24 @@ func serve(cfg *config.Config, password []byte, ln net.Listener, o RunOptions) (
 		r.serveErr = r.server.ServeTLS(ln, "", "")
 	}()
 	return r, nil
+}
+
+// openDatabase opens the database that c describes.
+func openDatabase(c *db.Config) (db.AuthDB, error) {
+	database, err := db.New(c)
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("%w (%s is locked): stop it first", ErrRunning, c.DataSource)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c != nil && c.Type == "bbolt" {
+		err = disk.GiveToOwner(c.DataSource)
+	}
+	if err != nil {
+		return nil, errors.Join(err, database.Shutdown())
+	}
+	return database, nil
 }
 
 func (r *Running) nameProvisioners(list provisioner.List) {
@@ -262,7 +266,6 @@ func (r *Running) Close() error {
 	r.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		r.conns.close()
 		err := r.server.Shutdown(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = r.server.Close()

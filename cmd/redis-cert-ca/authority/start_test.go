@@ -19,7 +19,6 @@ import (
 	"redis-cert-agent/cmd/redis-cert-ca/authority"
 
 	"github.com/smallstep/certificates/api"
-	"github.com/smallstep/certificates/authority/provisioner"
 	"go.step.sm/crypto/jose"
 	"go.step.sm/crypto/randutil"
 )
@@ -58,7 +57,6 @@ func TestStartRefuses(t *testing.T) {
 	chmod(secret.PasswordFile, 0o640)
 	keySecret := initialize(t, authority.InitOptions{})
 	chmod(keySecret.KeyPasswordFile, 0o604)
-	expired := initialize(t, authority.InitOptions{IntermediateLifetime: time.Nanosecond})
 	empty := t.TempDir()
 	chmod(empty, 0o700)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -71,7 +69,6 @@ func TestStartRefuses(t *testing.T) {
 		{open.Dir, "127.0.0.1:0", "mode 0750 lets others into the directory of the CA's keys: chmod 0700 " + open.Dir},
 		{secret.Dir, "127.0.0.1:0", "mode 0640 lets others read the secret: chmod 0600 " + secret.PasswordFile},
 		{keySecret.Dir, "127.0.0.1:0", "mode 0604 lets others read the secret: chmod 0600 " + keySecret.KeyPasswordFile},
-		{expired.Dir, "127.0.0.1:0", "health check: tls: failed to verify certificate: x509: certificate has expired"},
 		{empty, "127.0.0.1:0", "no certificate authority here (config/ca.json is missing): make one with `redis-cert-ca init`"},
 		{filepath.Join(empty, "none"), "127.0.0.1:0", "no certificate authority here: make one with"},
 		{info.Dir, taken.Addr().String(), "address already in use: stop what uses the port, or choose another address"},
@@ -168,7 +165,7 @@ func TestLog(t *testing.T) {
 		}
 	}
 	if n := strings.Count(got, "\n"); n != 3 {
-		t.Errorf("%d lines for three deeds:\n%s", n, got)
+		t.Errorf("%d lines for three requests:\n%s", n, got)
 	}
 	for name, secret := range map[string]string{"the token": req.OTT, "the password": string(r.Password), "the certificate": base64.StdEncoding.EncodeToString(resp.ServerPEM.Raw)} {
 		if strings.Contains(got, secret) {
@@ -247,72 +244,6 @@ func renewToken(t *testing.T, r *authority.Running, cert tls.Certificate) string
 		t.Fatal(err)
 	}
 	return token
-}
-
-func TestDisableRenewal(t *testing.T) {
-	t.Parallel()
-	info := initialize(t, authority.InitOptions{DisableRenewal: true, ACME: true})
-	r := start(t, info.Dir, authority.RunOptions{})
-	if _, err := client(t, r).Renew(transport(t, r, sign(t, r, "a.internal"))); err == nil {
-		t.Error("renewed")
-	}
-	list, err := client(t, r).Provisioners()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var types []provisioner.Type
-	for _, p := range list.Provisioners {
-		types = append(types, p.GetType())
-	}
-	if len(types) != 2 || types[0] != provisioner.TypeJWK || types[1] != provisioner.TypeACME {
-		t.Errorf("provisioners of types %v, want JWK and ACME", types)
-	}
-}
-
-func TestRotateRoot(t *testing.T) {
-	t.Parallel()
-	info := initialize(t, authority.InitOptions{})
-	r := start(t, info.Dir, authority.RunOptions{})
-	old := sign(t, r, "a.internal")
-	restart := func() *authority.Running {
-		t.Helper()
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return start(t, info.Dir, authority.RunOptions{Address: r.Address})
-	}
-	expect := func(step string, fingerprint string, roots int, renewable bool) {
-		t.Helper()
-		if r.Fingerprint != fingerprint {
-			t.Errorf("%s: signs below %s, want %s", step, r.Fingerprint, fingerprint)
-		}
-		resp, err := client(t, r).Roots()
-		if err != nil || len(resp.Certificates) != roots {
-			t.Errorf("%s: roots %v, error %v; want %d", step, resp, err, roots)
-		}
-		if _, err := client(t, r).Renew(transport(t, r, old)); (err == nil) != renewable {
-			t.Errorf("%s: renew the old certificate: error %v", step, err)
-		}
-	}
-	fresh, err := authority.AddRoot(info.Dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r = restart()
-	expect("add", info.Fingerprint, 2, true)
-	if err := authority.UseRoot(info.Dir, fresh); err != nil {
-		t.Fatal(err)
-	}
-	r = restart()
-	expect("use", fresh, 2, true)
-	if err := authority.RemoveRoot(info.Dir, fresh); err == nil {
-		t.Error("removed the root in use")
-	}
-	if err := authority.RemoveRoot(info.Dir, info.Fingerprint); err != nil {
-		t.Fatal(err)
-	}
-	r = restart()
-	expect("remove", fresh, 1, false)
 }
 
 // TestNothingIsLeft is not parallel: it counts goroutines.

@@ -9,9 +9,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Hook is what an operator's command for dns-01 does, called with SERVER
-// present|cleanup NAME VALUE: it changes a [Nameserver] of the zone internal.
-// The result is an exit code.
+// Hook acts as an operator's command for dns-01, with the arguments SERVER
+// present|cleanup NAME VALUE. It changes a [Nameserver] of the zone internal, and
+// returns an exit code.
 func Hook(args []string) int {
 	if len(args) != 4 {
 		fmt.Printf("called with %q\n", args)

@@ -28,14 +28,13 @@ type Nameserver struct {
 	mu      sync.Mutex
 	records map[string][]dns.RR // lower-case owner name to its records
 	address net.IP              // what every name without records resolves to
-	hidden  int                 // how many answers to TXT questions come without what was added
+	hidden  int                 // how many more answers to TXT questions come without records
 	updates []string            // "add NAME VALUE", "remove NAME VALUE"
 	answer  func(*dns.Msg) *dns.Msg
 	answers map[string]func(*dns.Msg) *dns.Msg // by the name in the question
 }
 
-// NewNameserver starts one. All names that it has no records of resolve to
-// address.
+// NewNameserver starts a name server. Names without records resolve to address.
 func NewNameserver(t testing.TB, zone, address string) *Nameserver {
 	t.Helper()
 	n := &Nameserver{zone: dns.CanonicalName(zone), records: map[string][]dns.RR{}, address: net.ParseIP(address)}
@@ -47,8 +46,14 @@ func NewNameserver(t testing.TB, zone, address string) *Nameserver {
 	return n
 }
 
-// ListenToo opens a second address, host:port. Who follows NS records ends up
-// at port 53, which not everyone may open: the error tells.
+// Port returns the port that it listens on, for UDP and TCP.
+func (n *Nameserver) Port() string {
+	_, port, _ := net.SplitHostPort(n.Addr) // never fails: Addr is a listener's
+	return port
+}
+
+// ListenToo opens a second address, host:port. A client that follows NS records
+// asks at port 53, which this process may not be allowed to open.
 func (n *Nameserver) ListenToo(t testing.TB, addr string) error {
 	t.Helper()
 	ln, err := net.Listen("tcp", addr)
@@ -152,15 +157,15 @@ func (n *Nameserver) Hide(count int) {
 	n.hidden = count
 }
 
-// Instead lets f answer; what f returns nil for is answered as ever.
+// Instead lets f answer. The name server answers itself where f returns nil.
 func (n *Nameserver) Instead(f func(*dns.Msg) *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answer = f
 }
 
-// Intercept lets f answer for one name; what f returns nil for is answered as
-// ever.
+// Intercept lets f answer for one name. The name server answers itself where f
+// returns nil.
 func (n *Nameserver) Intercept(name string, f func(*dns.Msg) *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -185,7 +190,7 @@ func (n *Nameserver) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	if m == nil {
 		m = n.reply(q, w.TsigStatus())
 	}
-	_ = w.WriteMsg(m) // who asked may be gone
+	_ = w.WriteMsg(m) // the other side may have closed the connection
 }
 
 func (n *Nameserver) reply(q *dns.Msg, tsigStatus error) *dns.Msg {

@@ -40,8 +40,8 @@ type Shape struct {
 }
 
 // Pebble is a Pebble in process. It looks for challenges at Host, an address of
-// the loopback network that is this Pebble's alone, so that the ports there are
-// not lent to other connections.
+// the loopback network that this Pebble has for itself, so that the kernel does
+// not give the ports there to other connections.
 type Pebble struct {
 	*httptest.Server
 	Roots             []*x509.Certificate // of its server, and of what it issues
@@ -53,10 +53,10 @@ type Pebble struct {
 	seen []string // method and path of each request
 }
 
-// environment guards what Pebble reads of it.
+// environment guards the environment variables that Pebble reads.
 var environment sync.Mutex
 
-// StartPebble starts one, which ends with the test.
+// StartPebble starts a Pebble, which ends with the test.
 func StartPebble(t testing.TB, s Shape) *Pebble {
 	t.Helper()
 	if s.Host == "" {

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/plain"
+)
+
+// What a renewal needs of an authority is looked at while there is time, as what a reload
+// needs of a server is: at every start and once a day. A provisioner's password, a
+// fingerprint or a profile that is wrong would else show at the due date, when the
+// certificate is all that is left. Nothing is issued, and the loop does not wait.
+
+// aboutAuthority is remembered of an authority, whatever the newest pair is.
+type aboutAuthority struct {
+	inspected  time.Time     // when somebody last began to look; zero: it is to be looked at
+	inspecting bool          // somebody looks
+	fault      string        // what the next request would meet; empty when nothing is known
+	ahead      time.Duration // of this host's clock, by its last answer
+}
+
+// inspection is what a look at an authority found.
+type inspection struct {
+	authority int
+	ahead     time.Duration
+	err       error
+}
+
+// inspectAt returns when to look at the authority the next time, at the latest.
+func (a aboutAuthority) inspectAt() time.Time {
+	switch {
+	case a.inspected.IsZero():
+		return time.Time{}
+	case a.fault != "", far(a.ahead):
+		return a.inspected.Add(recheck)
+	}
+	return a.inspected.Add(inspectEvery)
+}
+
+// far says whether two clocks that differ by so much are more than a little apart.
+func far(ahead time.Duration) bool { return ahead.Abs() > soon }
+
+// inspectAuthorities begins to look at the authorities whose turn it is, beside the loop:
+// where all was well half a day ago, when the loop is awake for another reason. While a
+// certificate is wanted, the attempts at it tell the same.
+func (a *Agent) inspectAuthorities(ctx context.Context, seen observation, wanted bool) {
+	if !a.process.running || wanted {
+		return
+	}
+	for i := range a.authorities {
+		inspector, ok := a.opt.Authorities[i].Issuer.(ca.Inspector)
+		about := &a.authorities[i]
+		at := about.inspectAt()
+		if about.fault == "" && !far(about.ahead) && !at.IsZero() {
+			at = at.Add(-inspectEvery / 2)
+		}
+		early := seen.now.Before(at) && !about.inspected.After(seen.now) // the clock may have been set back
+		if !ok || about.inspecting || early {
+			continue
+		}
+		about.inspecting, about.inspected = true, seen.now
+		named := seen.named(a.opt.Authorities[i].Pin)
+		a.beside.Go(func() {
+			ahead, err := inspector.Inspect(ctx, named)
+			a.inspections <- inspection{i, ahead, err} // there is room for one of each
+		})
+	}
+}
+
+// authorityInspected takes note of what a look at an authority found. It says whether that
+// is news.
+func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news bool) {
+	about, at := &a.authorities[found.authority], a.opt.Authorities[found.authority]
+	about.inspecting = false
+	apart, fault := far(about.ahead), about.fault
+	if found.err == nil || found.ahead != 0 { // else nobody answered
+		a.compareClocks(ctx, found.authority, found.ahead)
+	}
+	apart = apart != far(about.ahead)
+	var e *ca.Error
+	if errors.As(found.err, &e) && e.Absent() {
+		return apart // what was wrong before may be so still
+	}
+	text := ""
+	if found.err != nil {
+		text = fmt.Sprintf("it would give no new certificate: %v", found.err)
+	}
+	about.fault = text
+	if fault == "" && text != "" { // once: an authority names each request anew
+		a.opt.Log.Warn(fmt.Sprintf("%s: %s", at.URL, text), slog.String(journal.KeyIssuer, at.URL), slog.String(journal.KeyError, text))
+	}
+	return apart || (text == "") != (fault == "")
+}
+
+// compareClocks takes note of how far this host's clock is ahead of that of authority i,
+// and says so once when it is wrong by far.
+func (a *Agent) compareClocks(ctx context.Context, i int, ahead time.Duration) {
+	about := &a.authorities[i]
+	was := far(about.ahead)
+	if about.ahead = ahead; far(ahead) && !was {
+		journal.ClocksDiffer.Log(ctx, a.opt.Log, a.differing(i), slog.String(journal.KeyIssuer, a.opt.Authorities[i].URL))
+	}
+}
+
+// differing says how far the clocks of this host and of authority i are apart; empty where
+// that is not far.
+func (a *Agent) differing(i int) string {
+	ahead, way := a.authorities[i].ahead, "ahead of"
+	if !far(ahead) {
+		return ""
+	}
+	if ahead < 0 {
+		way = "behind"
+	}
+	return fmt.Sprintf("this host's clock is %s %s that of %s: set the one that is wrong", plain.Span(ahead.Abs()), way, a.opt.Authorities[i].URL)
+}
+
+// apart says of the first authority whose clock is far from this host's how far that is;
+// empty when there is none.
+func (a *Agent) apart() string {
+	for i := range a.authorities {
+		if text := a.differing(i); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// blameClock takes note of an attempt at authority i that failed with err. Where the answer
+// shows that a clock is wrong by far, the next attempt would fail as well, and comes at
+// the distances of certificates that are of no use.
+func (a *Agent) blameClock(ctx context.Context, i int, err error) {
+	attempts := &a.newest.authorities[i]
+	attempts.After = ca.RetryAfter(err)
+	ahead, answered := ca.AheadOf(err)
+	if answered {
+		a.compareClocks(ctx, i, ahead)
+	}
+	if answered && far(ahead) {
+		attempts.Refused, attempts.Slow = attempts.Refused+1, true
+	} else {
+		attempts.Refused = 0
+	}
+}

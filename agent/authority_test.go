@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/journal"
+)
+
+// A CA that refuses, and whose answer shows that a clock is wrong by far, is asked again at
+// growing distances, and once an hour when nothing valid is left; the clocks are told of
+// once, loudly.
+func TestRefusedByAWrongClock(t *testing.T) {
+	for _, ahead := range []time.Duration{5 * 365 * 24 * time.Hour, -time.Hour, time.Minute} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			told := 0
+			w := newWorld(t, dir, 1)
+			w.store.Close()
+			w.open(dir, func(o *Options) {
+				o.Log = slog.New(journal.Tee(o.Log.Handler(), func(e journal.Entry) {
+					if e.Event == journal.ClocksDiffer {
+						told++
+					}
+				}))
+			})
+			w.run()
+			defer w.stop()
+			synctest.Wait()
+			w.redis[0].start(t)
+			pass(time.Minute)
+			w.ca.err = &ca.Error{Op: "sign", URL: "https://ca", Status: 401, Ahead: ahead}
+			pass(25 * time.Hour)
+			w.ca.asked = 0
+			pass(24 * time.Hour)
+			asked, s := w.ca.asked, w.agent.opt.Board.Get()
+			switch wrong := ahead.Abs() > time.Hour/2; {
+			case wrong && (asked < 20 || asked > 26 || told != 1 || !strings.Contains(s.Clock, "set the one that is wrong")):
+				t.Errorf("%s ahead: asked %d times in a day, told %d times, status %q", ahead, asked, told, s.Clock)
+			case !wrong && (asked < 200 || told != 0 || s.Clock != ""):
+				t.Errorf("%s ahead: asked %d times in a day, told %d times, status %q", ahead, asked, told, s.Clock)
+			}
+			w.ca.err = nil
+			pass(time.Hour + time.Minute)
+			if s := w.agent.opt.Board.Get(); s.Clock != "" || s.Pair == nil || !s.Now.Before(s.Pair.NotAfter) {
+				t.Errorf("after it was set: %q, %+v", s.Clock, s.Pair)
+			}
+		})
+	}
+}
+
+// The roots that an authority named vouch for it under the fingerprint that the
+// configuration had then, and no longer when it has another.
+func TestNamedRootsBelongToTheirPin(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.store.Close()
+		for _, tt := range []struct {
+			pin  string
+			want int
+		}{{"one", 0}, {"one", 1}, {"two", 0}, {"two", 1}, {"one", 1}} {
+			w.open(dir, func(o *Options) { o.Authorities[0].Pin = tt.pin })
+			_ = w.agent.Once(t.Context(), true)
+			if got := len(w.ca.roots); got != tt.want {
+				t.Errorf("under %q it was asked with %d roots, want %d", tt.pin, got, tt.want)
+			}
+			w.store.Close()
+		}
+		w.open(dir)
+	})
+}

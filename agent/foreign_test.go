@@ -1,0 +1,141 @@
+package agent
+
+import (
+	"crypto/x509"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+)
+
+// TestBrokenInPlace: another program writes into the current generation and does
+// not finish. For a moment the agent leaves that alone, then it heals the disk:
+// by the pair before, and without one by a new certificate.
+func TestBrokenInPlace(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		before, after int // certificates issued
+	}{
+		{"a pair before", 2, 2},
+		{"the only pair", 1, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dir, 1)
+				w.run()
+				defer w.stop()
+				synctest.Wait()
+				w.redis[0].start(t)
+				for w.ca.issued < tt.before {
+					if err := w.renew(true); err != nil {
+						t.Fatal(err)
+					}
+				}
+				crt := filepath.Join(dir, "current", "redis.crt")
+				if err := os.WriteFile(crt, []byte("half"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				err := w.renew(false)
+				if err == nil || !strings.Contains(err.Error(), crt) {
+					t.Errorf("a renewal says %v, which does not name the file", err)
+				}
+				pass(9 * time.Second)
+				if text, err := os.ReadFile(crt); err != nil || string(text) != "half" {
+					t.Errorf("within the other program's time the file became %q, %v", text, err)
+				}
+				pass(2 * time.Second)
+				if !w.redis[0].serves.Leaf().Equal(w.disk()) || w.ca.issued != tt.after {
+					t.Errorf("not healed, or by %d certificates, want %d", w.ca.issued, tt.after)
+				}
+			})
+		})
+	}
+}
+
+// A person adds a CA to the bundle that redis trusts, and later takes the wrong
+// one away. The first is loaded at once, although the certificate is the same;
+// the second never is.
+func TestBundleChangedByHand(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		if err := w.renew(false); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "current", "ca.crt")
+		write := func(roots ...*x509.Certificate) {
+			if err := os.WriteFile(path, (&cert.Pair{CA: roots}).CAPEM(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		other := newTestCA(t, time.Hour).root
+		write(w.ca.root, other)
+		reloads := w.redis[0].reloads
+		if err := w.renew(false); err != nil {
+			t.Errorf("another root: %v", err)
+		}
+		if got := w.redis[0].serves.CA; len(got) != 2 || !got[1].Equal(other) || w.redis[0].reloads != reloads+1 || w.ca.issued != 1 {
+			t.Errorf("redis trusts %d roots after %d reloads and %d certificates", len(got), w.redis[0].reloads-reloads, w.ca.issued)
+		}
+		// Without its own root no client would accept the pair.
+		for name, roots := range map[string][]*x509.Certificate{"only another root": {other}, "none": nil} {
+			write(roots...)
+			_ = w.renew(false)
+			pass(time.Minute) // the other program has had its time
+			if got := w.redis[0].serves.CA; !slices.ContainsFunc(got, w.ca.root.Equal) {
+				t.Errorf("%s: redis trusts %d roots, and not that of its own certificate", name, len(got))
+			}
+			if err := w.renew(false); err != nil {
+				t.Errorf("%s: not healed: %v", name, err)
+			}
+		}
+		write(w.ca.root)
+		if err := w.renew(false); err != nil || len(w.redis[0].serves.CA) != 1 {
+			t.Errorf("the own root alone: %v", err)
+		}
+	})
+}
+
+// What another program writes over the agent's only pair is judged like any other: it is
+// not the first start, where redis serves what is there already.
+func TestOnlyPairIsReplacedByABadOne(t *testing.T) {
+	for name, names := range map[string][]string{"for other names": {"elsewhere.internal"}, "for these names": {"redis.internal", "127.0.0.1"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dir, 1)
+				w.run()
+				defer w.stop()
+				synctest.Wait()
+				w.redis[0].start(t)
+				pass(time.Minute)
+				issued, err := w.ca.Issue(t.Context(), ca.Request{Names: names, KeyType: cert.P256})
+				w.must(err)
+				p, err := cert.New(issued.Chain, issued.Key, issued.Roots)
+				w.must(err)
+				key, err := p.KeyPEM()
+				w.must(err)
+				w.ca.err = errors.New("the CA is down")
+				w.must(os.WriteFile(filepath.Join(dir, "current", "redis.key"), key, 0o600))
+				w.must(os.WriteFile(filepath.Join(dir, "current", "redis.crt"), p.CertPEM(), 0o600))
+				_ = w.renew(false)
+				pass(time.Minute)
+				if good, taken := names[0] == "redis.internal", w.redis[0].serves.Leaf().Equal(p.Leaf()); good != taken {
+					t.Errorf("redis serves it: %t; %s", taken, w.problems())
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,201 @@
+package agent
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
+)
+
+// A simCA is an authority that fails as it is told.
+type simCA struct {
+	resource
+	s    *simulation
+	url  string
+	rand *rand.Rand
+	key  crypto.Signer
+	root *x509.Certificate
+	sub  *x509.Certificate // an intermediate of the same key; nil: the root signs
+
+	backdate time.Duration
+
+	// Faults, under s.mu.
+	down      bool          // no connection
+	slow      time.Duration // how long an answer takes at least
+	after     time.Duration // 503 with this Retry-After
+	noRenew   bool          // renewals are refused, fresh certificates are not
+	spoil     func(*x509.Certificate)
+	badRoot   bool          // signs by a key that nobody trusts
+	ahead     time.Duration // of the clock of this host
+	asked     []time.Time   // the last requests
+	leftAlone time.Time     // until when it is not asked, certainly
+	backAt    time.Time     // from when on it is asked again, at the latest
+	excuses   int           // requests that the plan does not pace: a person's, those of a new process
+}
+
+func newSimCA(s *simulation, i int) *simCA {
+	c := &simCA{s: s, url: fmt.Sprintf("https://ca%d", i), rand: s.stream(uint64(100 + i))}
+	c.key = c.newKey(cert.P256)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: fmt.Sprintf("Root %d", i)},
+		NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().AddDate(900, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	c.root = c.sign(ca, ca, c.key.Public(), c.key)
+	if s.rand.IntN(4) == 0 {
+		ca.SerialNumber, ca.Subject = big.NewInt(2), pkix.Name{CommonName: fmt.Sprintf("Intermediate %d", i)}
+		c.sub = c.sign(ca, c.root, c.key.Public(), c.key)
+	}
+	if s.rand.IntN(3) == 0 {
+		c.backdate = min(time.Minute, s.life/20)
+	}
+	return c
+}
+
+func (c *simCA) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(c.rand.Uint32())
+	}
+	return b
+}
+
+// sign gives the same signature for the same key and certificate (RFC 6979): it takes no
+// random bytes.
+func (c *simCA) sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) *x509.Certificate {
+	der, err := x509.CreateCertificate(nil, template, parent, pub, key)
+	c.s.must(err)
+	made, err := x509.ParseCertificate(der)
+	c.s.must(err)
+	return made
+}
+
+// newKey makes a key of the seed's own, since the place of a host in the jitter comes
+// from its key.
+func (c *simCA) newKey(t cert.KeyType) crypto.Signer {
+	if t == cert.Ed25519 {
+		return ed25519.NewKeyFromSeed(c.bytes(ed25519.SeedSize))
+	}
+	for {
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), c.bytes(32))
+		if err == nil {
+			return key
+		}
+	}
+}
+
+func (c *simCA) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
+	c.s.mu.Lock()
+	c.checkPace()
+	wait := c.slow + c.s.latency(c.rand)
+	c.s.mu.Unlock()
+	if err := sleep(ctx, wait); err != nil {
+		return ca.Issued{}, err
+	}
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	refusal := &ca.Error{Op: "sign", URL: c.url}
+	switch {
+	case c.down:
+		refusal.Message = "connection refused"
+	case c.slow > time.Minute:
+		refusal.Message = "no answer in time"
+	case c.after > 0:
+		refusal.Status, refusal.Message, refusal.After = http.StatusServiceUnavailable, "busy", c.after
+		c.hold(c.after, false)
+	case c.noRenew && !r.Fresh:
+		refusal.Status, refusal.Message = http.StatusUnauthorized, "no renewal for you"
+	default:
+		return c.issue(r), nil
+	}
+	return ca.Issued{}, refusal
+}
+
+// hold notes until when the agent leaves the authority alone, which said that it wants
+// that, or gave a certificate of no use. It is a share of what is left of the newest
+// certificate, so that it must be known; what is certain is kept beside what is possible.
+func (c *simCA) hold(after time.Duration, useless bool) {
+	now, least, most := time.Now(), min(after, 5*time.Minute), min(after, 24*time.Hour)
+	if useless {
+		least, most = 0, time.Hour
+	}
+	if n := c.s.newest; n != nil && now.Before(n.Leaf().NotAfter) {
+		left := n.Leaf().NotAfter.Sub(now)
+		if useless {
+			most = min(24*time.Hour/5*6, left/2) // as every distance, lengthened by up to a fifth
+		} else {
+			least = min(after, 24*time.Hour, left/4)
+			most = least
+		}
+	} else if n == nil { // another program was at the files: what the agent has is not known
+		least = 0
+		if useless {
+			most = 24 * time.Hour / 5 * 6
+		}
+	}
+	c.leftAlone, c.backAt = now.Add(least*99/100), now.Add(most)
+}
+
+func (c *simCA) issue(r ca.Request) ca.Issued {
+	c.s.census.issued.Add(1)
+	if c.spoil != nil || c.badRoot {
+		c.hold(0, true)
+	} else {
+		c.s.checkNeed(c)
+	}
+	i := c.certificate(r.Names, r.KeyType)
+	c.s.note("%s issues %s", c.url, cert.Serial(i.Chain[0]))
+	return i
+}
+
+// certificate makes one, as another program can have one made too.
+func (c *simCA) certificate(names []string, t cert.KeyType) ca.Issued {
+	key, now := c.newKey(t), time.Now().Truncate(time.Second)
+	dns, ips := cert.SplitNames(names)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0).SetBytes(c.bytes(8)), Subject: pkix.Name{CommonName: names[0]},
+		DNSNames: dns, IPAddresses: ips,
+		NotBefore: now.Add(c.ahead - c.backdate), NotAfter: now.Add(c.s.life + c.ahead),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	if c.spoil != nil {
+		c.spoil(template)
+	}
+	parent, chain := c.root, []*x509.Certificate{nil}
+	if c.sub != nil {
+		parent, chain = c.sub, append(chain, c.sub)
+	}
+	signer, roots := c.key, []*x509.Certificate{c.root}
+	if c.badRoot {
+		signer = c.newKey(cert.P256)
+		unknown := *parent
+		unknown.PublicKey = signer.Public()
+		parent = &unknown
+	}
+	chain[0] = c.sign(template, parent, key.Public(), signer)
+	return ca.Issued{Chain: chain, Key: key, Roots: roots, Issuer: c.url, Method: "sign"}
+}
+
+// sleep waits in virtual time.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/status"
+)
+
+// simRecord is what the checks remember.
+type simRecord struct {
+	lastRead struct {
+		texts   [3][]byte
+		pair    *cert.Pair
+		changes int64
+	}
+	changes  atomic.Int64 // of the files, whoever made them
+	damaged  bool         // another program was at the files, and they have not matched since
+	accepted *cert.Pair   // by a client, but for the time
+	newest   *cert.Pair   // that last reached the disk; nil when another program was at it since
+	arrival  time.Time    // when it did
+	unput    int          // certificates issued since
+	useless  time.Time    // when the last of them ends
+	reasons  int          // to issue one more than the due date calls for
+	renewals resource     // whether an authority refuses renewals
+
+	minute time.Time // of the last look at the disk
+	looks  int       // in that minute
+}
+
+// grace is how long it may take until a server that is well shows the newest pair, and
+// until a certificate that has expired is replaced: the longest distance between two
+// attempts is five minutes and a fifth, and an authority that hangs may come before.
+const grace = 12 * time.Minute
+
+// patience is how long it may take until everything is well again when nothing has
+// failed for that long: the longest distance between two attempts at an authority is an
+// hour and a fifth, or an eighth of what is left. While renewals are refused, every
+// fourth attempt counts.
+func (s *simulation) patience() time.Duration {
+	p := min(80*time.Minute, s.life/8+10*time.Minute)
+	if s.renewals.well() < 5*p {
+		p *= 5
+	}
+	return p
+}
+
+// localWell is how long nothing on this host but a server has failed.
+func (s *simulation) localWell() time.Duration {
+	return min(s.process.well(), s.files.well(), s.disk.well(), s.clock.well())
+}
+
+// askable is how long the authority is well and not left alone.
+func (c *simCA) askable() time.Duration { return max(min(c.well(), time.Since(c.backAt)), 0) }
+
+// issuerWell is how long an authority could be asked.
+func (s *simulation) issuerWell() (well time.Duration) {
+	for _, c := range s.cas {
+		well = max(well, c.askable())
+	}
+	return well
+}
+
+// filesWell says whether the agent had the time and the means to put its files right.
+func (s *simulation) filesWell() bool {
+	return s.lastRead.pair != nil && min(s.localWell(), s.issuerWell()) > s.patience()
+}
+
+// allWell says whether everything has been well for so long.
+func (s *simulation) allWell(d time.Duration) bool {
+	well := s.localWell()
+	for _, c := range s.cas {
+		well = min(well, c.askable())
+	}
+	for _, r := range s.redis {
+		well = min(well, r.well())
+	}
+	return well > d && s.renewals.well() > d
+}
+
+// nextCheck returns when something could show that does not now.
+func (s *simulation) nextCheck() time.Time {
+	next := time.Now().Add(s.life / 30)
+	consider := func(t time.Time) {
+		if t = t.Add(time.Second); t.After(time.Now()) && t.Before(next) {
+			next = t
+		}
+	}
+	for _, r := range s.redis {
+		if r.serves != nil {
+			consider(r.serves.Leaf().NotAfter)
+		}
+	}
+	for _, r := range s.resources() {
+		consider(r.since.Add(grace))
+		consider(r.since.Add(s.patience()))
+	}
+	return next
+}
+
+func (s *simulation) check() {
+	s.checkPair("at rest")
+	disk, err := s.readPair()
+	for _, r := range s.redis {
+		s.checkClient(r)
+		if err == nil {
+			s.checkServes(r, disk)
+		}
+	}
+	if n := s.newest; n != nil && min(s.localWell(), s.issuerWell()) > s.patience() {
+		leaf := n.Leaf()
+		due := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 3 * 2)
+		if time.Since(due) > s.patience() {
+			s.fail("the newest pair was due at %s, nothing has failed since, and it was not renewed", due)
+		}
+	}
+	if s.allWell(s.patience()) {
+		s.checkCalm()
+	}
+}
+
+// checkPair: a redis-server that starts now finds certificate and key that match, from
+// the first pair on. What another program has damaged is its own affair until the agent
+// had the time and the means to mend it.
+func (s *simulation) checkPair(when string) {
+	_, err := s.readPair()
+	if err == nil {
+		s.damaged = false
+	} else if s.lastRead.pair != nil && (!s.damaged || s.filesWell()) {
+		s.fail("%s, a redis-server could not start: %v", when, err)
+	}
+}
+
+// checkCalm is for when everything has been well for long.
+func (s *simulation) checkCalm() {
+	s.reasons, s.unput = 0, 0
+	for _, c := range s.cas {
+		c.excuses = 0
+	}
+	shown := s.board.Get()
+	for _, p := range shown.Problems() {
+		// What an authority did not give is known until the next certificate is due:
+		// nobody asks it before.
+		// That another program renews the same files is told until a person says that it
+		// does not any more.
+		if p.Kind != status.AuthorityFailing && p.Kind != status.AnotherRenewer && !s.unseen() && time.Since(s.arrival) > grace {
+			s.fail("nothing is wrong any more, but status says: %s", p.Text)
+		}
+	}
+	if n := s.count("generations"); n > 2+s.opt.keep+len(s.redis) && !s.unseen() {
+		s.fail("%d generations on disk", n)
+	}
+	if n := s.count("found"); n > 4*int(s.census.faults.Load()) {
+		s.fail("%d files in found", n)
+	}
+	if n := runtime.NumGoroutine(); n > 100+20*runtime.GOMAXPROCS(0) {
+		s.fail("%d goroutines", n)
+	}
+	if a, e, c := len(s.tally.authorities), len(s.tally.ends), len(shown.Certificates); a > len(s.cas) || e > c || c > 2+3*len(s.cas)+3*len(s.redis) {
+		s.fail("the tally keeps %d authorities and %d ends, status shows %d certificates", a, e, c)
+	}
+}
+
+// arrived notes that a new pair is on disk.
+func (s *simulation) arrived(p *cert.Pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note("%s is on disk", cert.Serial(p.Leaf()))
+	s.newest, s.arrival, s.unput = p, time.Now(), 0
+	for _, r := range s.redis {
+		r.unseen = false
+	}
+	s.forgive(false)
+}
+
+// young says that the newest pair needs no replacement.
+func (s *simulation) young() bool {
+	if s.newest == nil {
+		return false
+	}
+	leaf := s.newest.Leaf()
+	ahead := 10 * time.Minute // of an authority's clock, and so much earlier the next one is due
+	return time.Since(leaf.NotBefore) < leaf.NotAfter.Sub(leaf.NotBefore)/100*61-ahead
+}
+
+// checkNeed: a certificate is issued when one is due, and once.
+func (s *simulation) checkNeed(c *simCA) {
+	if s.unput++; s.unput > 1 && !time.Now().Before(s.useless) {
+		s.unput-- // the one before never reached the disk, and has ended
+	}
+	s.useless = time.Now().Add(s.life)
+	need := 1
+	if s.young() {
+		need = 0
+	}
+	for s.unput > need && s.reasons > 0 {
+		s.reasons, s.unput = s.reasons-1, s.unput-1
+	}
+	if s.unput > need {
+		s.fail("%s is asked for a certificate that nobody needs", c.url)
+	}
+}
+
+// forgive notes that what the authorities asked for may be forgotten: there is another
+// process, another newest pair, or a person. What a file keeps of failed attempts, another
+// process knows as well.
+func (s *simulation) forgive(kept bool) {
+	for _, c := range s.cas {
+		c.leftAlone = time.Time{}
+		if !kept {
+			c.backAt = time.Time{}
+		}
+		c.excuses++
+	}
+}
+
+// checkPace: an authority is not asked more often than the plan promises. In an hour
+// these are a dozen attempts that double their distance, then those at an eighth of what
+// is left, then one in a fiftieth of the lifetime or in five minutes.
+func (c *simCA) checkPace() {
+	c.s.census.requests.Add(1)
+	now := time.Now()
+	if now.Before(c.leftAlone) && !c.s.agent.request.asked {
+		c.s.fail("%s is asked, and was to be left alone until %s", c.url, c.leftAlone.UTC())
+	}
+	for len(c.asked) > 0 && now.Sub(c.asked[0]) > time.Hour {
+		c.asked = c.asked[1:]
+	}
+	c.asked = append(c.asked, now)
+	if len(c.asked) > 130+15*c.excuses {
+		c.s.fail("%s was asked %d times in an hour", c.url, len(c.asked))
+	}
+}
+
+// checkSpin: the loop rests.
+func (s *simulation) checkSpin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now().Truncate(time.Minute); now != s.minute {
+		s.minute, s.looks = now, 0
+	}
+	if s.looks++; s.looks == 1000 {
+		s.fail("%d looks at the disk in a minute", s.looks)
+		s.cancel()
+	}
+}

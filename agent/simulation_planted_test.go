@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var simulatePlanted = flag.Bool("planted", false, "run TestSimulation on each planted fault, which takes minutes; else only see that they can be planted")
+
+// plantedFaults are faults that were in the agent, or could be, and what the simulation
+// says of each.
+var plantedFaults = []struct {
+	name, file, old, new string
+	finds                string
+}{
+	{"a server that took what it cannot use is left with it", "rollback.go",
+		"		a.undo(ctx, seen, of.servers, attempts)\n", "",
+		"it was not taken back"},
+	{"a refused pair stays current", "rollback.go",
+		"	if back {\n		target = old\n	}\n", "",
+		"a restart would load it"},
+	{"a failure to put a certificate on disk forgets it", "issue.go",
+		"	if err != nil {\n		a.newest.unsaved = c\n	}\n", "",
+		"that nobody needs"},
+}
+
+// TestPlantedFaults plants each fault, without a change of the files of the project
+// (go help build: -overlay), and sees that the simulation finds it:
+//
+//	make simulate-faults
+//
+// In `make test` it only sees that each can still be planted.
+func TestPlantedFaults(t *testing.T) {
+	for _, f := range plantedFaults {
+		t.Run(f.name, func(t *testing.T) {
+			path, err := filepath.Abs(filepath.FromSlash(f.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), f.old); n != 1 {
+				t.Fatalf("%s has the text to change %d times: %s", f.file, n, f.old)
+			}
+			if *simulatePlanted {
+				simulateWith(t, path, strings.Replace(string(text), f.old, f.new, 1), f.finds)
+			}
+		})
+	}
+}
+
+// simulateWith runs the simulation with another text of one file, and wants it to fail
+// and say what it finds.
+func simulateWith(t *testing.T, path, text, finds string) {
+	changed, overlay := filepath.Join(t.TempDir(), filepath.Base(path)), filepath.Join(t.TempDir(), "overlay.json")
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: changed}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string][]byte{changed: []byte(text), overlay: list} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-count=1", "-timeout", "10m", "-v", "-run", "^TestSimulation$", ".", "-seed", "1", "-days", "100000")
+	out, err := cmd.CombinedOutput()
+	said := string(out)
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "_test.go:") && strings.Contains(line, finds) || strings.Contains(line, "agent-days of") {
+			t.Log(strings.TrimSpace(line))
+			if strings.Contains(line, finds) {
+				return
+			}
+		}
+	}
+	t.Errorf("it was not found (%v):\n%s", err, said[max(0, len(said)-3000):])
+}
