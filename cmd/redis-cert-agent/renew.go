@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"redis-cert-agent/agent/config"
 	"redis-cert-agent/agent/control"
@@ -180,123 +178,3 @@ func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
-
-func newReloadCommand(path *string) *cobra.Command {
-	return &cobra.Command{
-		Use:   "reload",
-		Short: "Make the running agent read its configuration again",
-		Long: `Make the running agent read its configuration again. A faulty one is refused,
-the faults are printed, and the agent goes on with the old one.`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.LoadWithoutSecrets(*path)
-			if err != nil {
-				return err
-			}
-			return startIt(c, control.Dial(c.Control).Reload(cmd.Context()))
-		},
-	}
-}
-
-func newStatusCommand(path *string) *cobra.Command {
-	var asJSON, history bool
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show the certificate on disk, what each server shows, and what comes next",
-		Long: `Show what the running agent last knew: the certificate on disk, what each
-redis-server shows, the CA, the next step, and the last error. When no agent
-runs, show what is on disk. What is older than ten seconds is looked at anew.
-
-The exit code is 0 when all is well, 1 when something is wrong, and 3 when no agent
-runs.
-
-With --history, show the last hundred events instead, which survive restarts:
-what was issued, refused, loaded, proven and rolled back, and why.`,
-		Example: `  redis-cert-agent status
-  redis-cert-agent status --json | jq .servers
-  redis-cert-agent status --history`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if history {
-				return showHistory(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
-			}
-			return showStatus(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().BoolVar(&history, "history", false, "show the last hundred events")
-	return cmd
-}
-
-// showHistory shows the running agent's history, or what the last one left.
-func showHistory(ctx context.Context, w io.Writer, path string, asJSON bool) error {
-	c, err := config.LoadWithoutSecrets(path)
-	if err != nil {
-		return err
-	}
-	records, err := control.Dial(c.Control).History(ctx)
-	if errors.Is(err, control.ErrNotRunning) {
-		records, err = journal.ReadHistory(daemon.HistoryPath(c))
-	}
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(w, append([]journal.Record{}, records...)) // [] rather than null
-	}
-	return journal.WriteHistory(w, records, isColourful(w))
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// isColourful reports whether w is a terminal whose user does not mind colour
-// (no-color.org).
-func isColourful(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
-
-func showStatus(ctx context.Context, w io.Writer, path string, asJSON bool) error {
-	c, err := config.LoadWithoutSecrets(path)
-	if err != nil {
-		return err
-	}
-	s, asked := control.Dial(c.Control).Status(ctx)
-	if asked != nil && !errors.Is(asked, control.ErrNotRunning) {
-		return asked
-	}
-	if asked != nil {
-		if s, err = daemon.DiskStatus(c, releaseVersion()); err != nil {
-			return errors.Join(asked, err)
-		}
-	}
-	if asJSON {
-		err = printJSON(w, s)
-	} else {
-		err = s.WriteText(w, isColourful(w))
-	}
-	switch {
-	case err != nil:
-		return err
-	case asked != nil:
-		return exitError{exitNoAgent, startIt(c, asked)}
-	case s.Verdict() != "ok":
-		return exitError{code: exitFailed} // the page has said why
-	}
-	return nil
-}
-
-// startIt adds the remedy when no agent runs.
-func startIt(c *config.Config, err error) error {
-	if errors.Is(err, control.ErrNotRunning) {
-		return fmt.Errorf("%w: start it (systemctl start %s)", err, c.Unit())
-	}
-	return err
-}
