@@ -16,6 +16,7 @@ type Request struct {
 	Names    []string     // DNS names and IP addresses that the certificate must carry
 	KeyType  cert.KeyType // the type of a new key
 	ReuseKey bool         // keep the key of Current when it is of KeyType
+	NewKey   bool         // whatever ReuseKey says: nothing that keeps the key of Current will do
 	Fresh    bool         // replace Current instead of renewing it, because its names or its key type no longer fit
 	Now      time.Time    // decides whether Current has expired
 
@@ -24,11 +25,11 @@ type Request struct {
 	Roots []*x509.Certificate
 }
 
-// NewKey returns the key for the certificate, and a certificate request in DER
+// MakeKey returns the key for the certificate, and a certificate request in DER
 // that it signed. The key is new, unless that of Current is to be kept.
-func (r Request) NewKey() (crypto.Signer, []byte, error) {
+func (r Request) MakeKey() (crypto.Signer, []byte, error) {
 	var key crypto.Signer
-	if r.ReuseKey && r.Current != nil && cert.KeyTypeOf(r.Current.Key.Public()) == r.KeyType {
+	if r.ReuseKey && !r.NewKey && r.Current != nil && cert.KeyTypeOf(r.Current.Key.Public()) == r.KeyType {
 		key = r.Current.Key
 	} else {
 		made, err := cert.GenerateKey(r.KeyType)

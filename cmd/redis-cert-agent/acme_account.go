@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/plain"
 )
@@ -48,7 +49,8 @@ command is cut off, the next order or the next rollover finds which key holds.`,
 }
 
 // revocationReasons are those of RFC 5280, section 5.3.1, that CAs take from a subscriber.
-var revocationReasons = map[string]int{"unspecified": 0, "keyCompromise": 1, "superseded": 4, "cessationOfOperation": 5}
+var revocationReasons = map[string]int{
+	"unspecified": ca.Unspecified, "keyCompromise": ca.KeyCompromise, "superseded": ca.Superseded, "cessationOfOperation": ca.CessationOfOperation}
 
 func newACMERevokeCommand(path *string) *cobra.Command {
 	reason := "superseded"
@@ -82,7 +84,7 @@ still show it: get another one first, with redis-cert-agent renew --force.`,
 			}
 			var errs []error
 			for _, client := range clients {
-				err := client.Revoke(cmd.Context(), leaf, code)
+				err := client.Revoke(cmd.Context(), ca.Revocation{Pair: &cert.Pair{Chain: chain}, Reason: code})
 				if err == nil {
 					_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", cert.Serial(leaf))
 					return err

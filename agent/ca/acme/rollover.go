@@ -3,7 +3,6 @@ package acme
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -103,15 +102,4 @@ func (s *session) updateContact(ctx context.Context, have acme.Account) {
 	if _, err := s.acme.UpdateAccount(ctx, acme.Account{Location: have.Location, PrivateKey: have.PrivateKey, Contact: want}); err != nil {
 		s.c.opts.Warn(fmt.Sprintf("%s does not take the new contact: %v", s.c.base.Host, s.failed(ctx, opAccount, err)))
 	}
-}
-
-// Revoke asks the CA to revoke a certificate that this account got, for one of the reasons
-// of RFC 5280, section 5.3.1. The error is a *ca.Error.
-func (c *Client) Revoke(ctx context.Context, leaf *x509.Certificate, reason int) error {
-	return c.withAccount(ctx, func(s *session, account acme.Account) error {
-		if err := s.acme.RevokeCertificate(ctx, account, leaf, nil, reason); err != nil {
-			return s.failed(ctx, "revoke", err)
-		}
-		return nil
-	})
 }

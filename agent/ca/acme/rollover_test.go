@@ -120,23 +120,38 @@ func TestRevoke(t *testing.T) {
 	t.Parallel()
 	p := startPebble(t, shape{})
 	c := New(p.options(t))
-	leaf := issue(t, c, ca.Request{}).Chain[0]
-	if err := c.Revoke(t.Context(), leaf, 4); err != nil {
+	got := issue(t, c, ca.Request{})
+	without := ca.Revocation{Pair: &cert.Pair{Chain: got.Chain}, Reason: ca.Superseded}
+	if err := c.Revoke(t.Context(), without); err != nil {
 		t.Fatal(err)
 	}
-	err := c.Revoke(t.Context(), leaf, 4)
-	if err == nil {
-		t.Fatal("revoked twice")
+	if status := p.Status(t, got.Chain[0]); status != "Revoked" {
+		t.Errorf("Pebble says of the certificate: %s", status)
 	}
-	says(t, checked(t, c, err), "alreadyRevoked")
-	err = New(p.options(t)).Revoke(t.Context(), issue(t, c, ca.Request{}).Chain[0], 1)
-	if err == nil {
+	if err := c.Revoke(t.Context(), without); err != nil { // it is revoked, whoever did it
+		t.Fatal(err)
+	}
+	other := New(p.options(t))
+	got = issue(t, c, ca.Request{})
+	if err := other.Revoke(t.Context(), ca.Revocation{Pair: &cert.Pair{Chain: got.Chain}, Reason: ca.KeyCompromise}); err == nil {
 		t.Fatal("another account's certificate is revoked")
+	} else {
+		says(t, checked(t, other, err), "revoke")
+	}
+	if status := p.Status(t, got.Chain[0]); status != "Valid" {
+		t.Errorf("Pebble says of the certificate: %s", status)
+	}
+	// Whoever has the key of the certificate may revoke it.
+	if err := other.Revoke(t.Context(), ca.Revocation{Pair: good(t, got, []string{"redis1.internal"}, cert.P256), Reason: ca.KeyCompromise}); err != nil {
+		t.Fatal(err)
+	}
+	if status := p.Status(t, got.Chain[0]); status != "Revoked" {
+		t.Errorf("Pebble says of the certificate: %s", status)
 	}
 
 	// A deactivated account is named, with the way out.
 	found := accountOf(t, c)
-	err = c.withAccount(t.Context(), func(s *session, a acme.Account) error {
+	err := c.withAccount(t.Context(), func(s *session, a acme.Account) error {
 		_, err := s.acme.UpdateAccount(t.Context(), acme.Account{Location: a.Location, PrivateKey: a.PrivateKey, Status: acme.StatusDeactivated})
 		return err
 	})

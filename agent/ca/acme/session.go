@@ -109,7 +109,7 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 		return ca.Issued{}, ca.Fault("issue", err)
 	}
 	defer c.unlock()
-	key, csr, err := r.NewKey()
+	key, csr, err := r.MakeKey()
 	if err != nil {
 		return ca.Issued{}, ca.Fault("issue", err)
 	}

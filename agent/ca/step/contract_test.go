@@ -216,7 +216,7 @@ func TestTokenContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours, err := s.oneTimeToken(k, names, time.Now())
+	ours, err := s.oneTimeToken(k, grant{subject: names[0], names: names, path: "/1.0/sign"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ const (
 //   - Where somebody brought a one-time token, it asks for a new certificate with that.
 //   - While Current has not expired, it rekeys over mutual TLS, or renews when
 //     ReuseKey is set.
-//   - When Current has expired, by r.Now or in the eyes of the CA, it renews by
+//   - Unless NewKey is set: when Current has expired, by r.Now or in the eyes of the CA, it renews by
 //     a token, which provisioners with allowRenewalAfterExpiry grant.
 //   - Otherwise, and always when Current is nil or Fresh is set, it asks for a
 //     new certificate with a one-time token.
@@ -72,7 +72,7 @@ func (c *Client) inTurn(ctx context.Context, t trust, r ca.Request) (ca.Issued, 
 			tried = append(tried, brief(err))
 			late = errors.Is(err, errHungUp)
 		}
-		if late {
+		if late && !r.NewKey { // it keeps the key
 			got, err := c.byToken(ctx, t, r)
 			if err == nil || ends(err) {
 				return got, withEarlier(err, tried)
@@ -116,7 +116,7 @@ func expired(r ca.Request) bool {
 // overTLS renews with Current as client certificate.
 func (c *Client) overTLS(ctx context.Context, t trust, r ca.Request) (ca.Issued, *ca.Error) {
 	q, method, key := call{op: opRenew, method: http.MethodPost, path: "/1.0/renew"}, MethodRenew, r.Current.Key
-	if !r.ReuseKey {
+	if !r.ReuseKey || r.NewKey {
 		fresh, csr, err := newKey(r)
 		if err != nil {
 			return ca.Issued{}, ca.Fault(opRekey, err)
@@ -147,18 +147,33 @@ func (c *Client) byToken(ctx context.Context, t trust, r ca.Request) (ca.Issued,
 func (c *Client) byProvisioner(ctx context.Context, t trust, r ca.Request) (ca.Issued, *ca.Error) {
 	s := c.open(t, &tls.Config{RootCAs: t.pool})
 	defer s.close()
-	token, err := s.grant(ctx, r.Names)
+	token, err := s.grant(ctx, grant{subject: r.Names[0], names: r.Names, path: "/1.0/sign"})
 	if err != nil {
 		return ca.Issued{}, asError(err)
 	}
 	return c.sign(ctx, s, r, token)
 }
 
-// grant makes a one-time token for names: with the certificate that the host has, or with
-// the provisioner's password. It is for at once: the CA allows it a minute.
-func (s *session) grant(ctx context.Context, names []string) (string, error) {
+// A grant is what a one-time token allows.
+type grant struct {
+	subject string   // the first name, or the serial number of what is revoked
+	names   []string // of the certificate that is asked for; nil: none is
+	path    string   // where the token is taken
+}
+
+// said returns what only a token for a certificate says.
+func (g grant) said(s *session) map[string]any {
+	if g.names == nil {
+		return map[string]any{}
+	}
+	return map[string]any{"sans": g.names, "sha": s.root}
+}
+
+// grant makes a one-time token: with the certificate that the host has, or with the
+// provisioner's password. It is for at once: the CA allows it a minute.
+func (s *session) grant(ctx context.Context, g grant) (string, error) {
 	if s.c.opts.X5C.Set() {
-		token, err := s.x5cToken(names, time.Now())
+		token, err := s.x5cToken(g, time.Now())
 		if err != nil {
 			return "", ca.Fault(opProvisioner, fmt.Errorf("the certificate of the host: %w", err))
 		}
@@ -170,7 +185,7 @@ func (s *session) grant(ctx context.Context, names []string) (string, error) {
 	}
 	// The time is read here and is not that of the request, because other requests may lie
 	// between.
-	token, err := s.oneTimeToken(k, names, time.Now())
+	token, err := s.oneTimeToken(k, g, time.Now())
 	if err != nil {
 		return "", ca.Fault(opSign, err)
 	}
@@ -225,6 +240,6 @@ func withoutRoots(chain, roots []*x509.Certificate) []*x509.Certificate {
 
 // newKey returns the key for r, and a certificate request in PEM.
 func newKey(r ca.Request) (crypto.Signer, string, error) {
-	key, der, err := r.NewKey()
+	key, der, err := r.MakeKey()
 	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})), err
 }

@@ -15,10 +15,10 @@ import (
 // tokenLife is how long a token is valid. The step command uses the same.
 const tokenLife = 5 * time.Minute
 
-// oneTimeToken returns a token that tells the CA that the provisioner grants a
-// certificate for names. It names the root that the CA's own certificate led to
-// in this session. It serves for one request, because the CA remembers its jti.
-func (s *session) oneTimeToken(k signer, names []string, now time.Time) (string, error) {
+// oneTimeToken returns a token that tells the CA what the provisioner grants. For a
+// certificate it names the root that the CA's own certificate led to in this session. It
+// serves for one request, because the CA remembers its jti.
+func (s *session) oneTimeToken(k signer, g grant, now time.Time) (string, error) {
 	opts := new(jose.SignerOptions).WithType("JWT").WithHeader("kid", k.keyID)
 	js, err := jose.NewSigner(jose.SigningKey{
 		Algorithm: jose.SignatureAlgorithm(k.key.Algorithm),
@@ -27,8 +27,7 @@ func (s *session) oneTimeToken(k signer, names []string, now time.Time) (string,
 	if err != nil {
 		return "", errors.New("the provisioner's key cannot sign")
 	}
-	extra := map[string]any{"sans": names, "sha": s.root}
-	return mint(js, claims(s.c.opts.Provisioner, names[0], s.c.base.String()+"/1.0/sign", now), extra)
+	return mint(js, claims(s.c.opts.Provisioner, g.subject, s.c.base.String()+g.path, now), g.said(s))
 }
 
 // renewToken returns a token that proves to the CA that this host holds the key

@@ -57,7 +57,7 @@ func (x X5C) read(now time.Time) ([]*x509.Certificate, crypto.Signer, error) {
 }
 
 // x5cToken returns a one-time token that the key of the host's certificate signs.
-func (s *session) x5cToken(names []string, now time.Time) (string, error) {
+func (s *session) x5cToken(g grant, now time.Time) (string, error) {
 	chain, key, err := s.c.opts.X5C.read(now)
 	if err != nil {
 		return "", err
@@ -71,6 +71,6 @@ func (s *session) x5cToken(names []string, now time.Time) (string, error) {
 	if err != nil {
 		return "", errors.New("its key cannot sign a token")
 	}
-	said := claims(s.c.opts.Provisioner, names[0], s.c.base.String()+"/1.0/sign#x5c/"+s.c.opts.Provisioner, now)
-	return mint(js, said, map[string]any{"sans": names, "sha": s.root})
+	said := claims(s.c.opts.Provisioner, g.subject, s.c.base.String()+g.path+"#x5c/"+s.c.opts.Provisioner, now)
+	return mint(js, said, g.said(s))
 }

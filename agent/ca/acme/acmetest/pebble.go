@@ -152,6 +152,20 @@ func (p *Pebble) Window(t testing.TB, c *x509.Certificate, answer string) {
 	}
 }
 
+// Status is what Pebble has recorded of c: Valid or Revoked.
+func (p *Pebble) Status(t testing.TB, c *x509.Certificate) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/cert-status-by-serial/"+c.SerialNumber.Text(16), nil)
+	r.Header.Set("User-Agent", "acmetest")
+	p.admin.ServeHTTP(w, r)
+	var said struct{ Status string }
+	if err := json.Unmarshal(w.Body.Bytes(), &said); err != nil {
+		t.Fatalf("status of a certificate: %d %s: %v", w.Code, w.Body, err)
+	}
+	return said.Status
+}
+
 // RootNames are the common names of what the chains lead to.
 func (p *Pebble) RootNames() []string {
 	var names []string
