@@ -51,6 +51,11 @@ func TestRenewBesideReload(t *testing.T) {
 // configuration in agent.yaml.
 func newPlainHost(t *testing.T, name string) *host {
 	t.Helper()
+	return newPlainHostAt(t, name, reserve(t))
+}
+
+func newPlainHostAt(t *testing.T, name, addr string) *host {
+	t.Helper()
 	ca, err := sharedCA()
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +66,7 @@ func newPlainHost(t *testing.T, name string) *host {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := newHost(t, dir, name, ca)
+	s.addr = addr
 	values := map[string]string{"CA_URL": "https://" + s.caRelay.Addr, "CA_PIN": ca.Fingerprint, "NAME": name, "REDIS": s.addr, "WORK": dir}
 	s.must(s.writeSecrets())
 	s.must(os.WriteFile(s.path("agent.yaml"), []byte(os.Expand(usualConfig, func(k string) string { return values[k] })), 0o600))
