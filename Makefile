@@ -14,7 +14,7 @@ build_flags = $(shell cat packaging/build.flags) -ldflags '-s -w -funcalign=16 -
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build help demo test simulate simulate-faults lint bench picture package e2e clean
+.PHONY: build help demo test simulate simulate-faults acme-matrix lint bench picture package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca ## build bin/redis-cert-agent and bin/redis-cert-ca (the default)
 
@@ -45,6 +45,11 @@ simulate: ## run the loop through years of faults; SEED=17: replay that agent, l
 simulate-faults: ## plant known faults in the agent, and see that the simulation finds each
 	@packaging/deps.sh go
 	go test ./agent -count=1 -timeout 60m -v -run '^TestPlantedFaults$$' -planted
+
+# A choice of it, in which any two values of two dimensions meet, runs in `make test`.
+acme-matrix: ## order from every kind of ACME CA, some ten minutes; SEED=17: the choice that make test ran with it
+	@packaging/deps.sh go
+	cd agent/ca/acme && ACME_MATRIX=$(or $(SEED),all) go test -count=1 -timeout 60m -run '^TestMatrix$$'
 
 lint: ## gofmt, go vet, staticcheck, go mod tidy, imports between packages, known vulnerabilities
 	@packaging/deps.sh go

@@ -174,6 +174,11 @@ func (s *session) finalize(ctx context.Context, account acme.Account, order acme
 	defer cancel()
 	s.acme.PollTimeout = 2 * s.c.phase // the end of within comes first
 	done, err := s.acme.FinalizeOrder(within, account, order, csr)
+	for asked := 1; err != nil && s.early(done, err); asked++ {
+		if order, err = s.look(within, account, order, asked); err == nil {
+			done, err = s.acme.FinalizeOrder(within, account, order, csr)
+		}
+	}
 	switch {
 	case err == nil:
 		return done, nil
@@ -184,4 +189,26 @@ func (s *session) finalize(ctx context.Context, account acme.Account, order acme
 			Message: fmt.Sprintf("no certificate within %s", s.c.phase), Hint: "the CA's log has the reason"}
 	}
 	return done, s.failed(ctx, opFinalize, err)
+}
+
+// early reports whether the CA refused to finalize an order because it did not know yet
+// that its names are proved. A CA of several machines may learn that late: the client
+// "should then send a POST-as-GET request to the order resource to obtain its current
+// state" (RFC 8555, section 7.4). acmez drops that error, and tells of the order as it was.
+func (s *session) early(order acme.Order, err error) bool {
+	return problemIn(err) == nil && s.wire.answer().status == http.StatusForbidden &&
+		(order.Status == acme.StatusPending || order.Status == acme.StatusReady)
+}
+
+// look waits until the CA has another opinion of an order than that names are to be proved.
+func (s *session) look(ctx context.Context, account acme.Account, order acme.Order, asked int) (acme.Order, error) {
+	for ; ; asked++ {
+		if err := wait(ctx, max(polling.Delay(asked, 0), s.wire.answer().after)); err != nil {
+			return order, err
+		}
+		order, err := s.acme.GetOrder(ctx, account, order)
+		if err != nil || order.Status != acme.StatusPending {
+			return order, err
+		}
+	}
 }

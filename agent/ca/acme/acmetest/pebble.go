@@ -29,8 +29,13 @@ import (
 type Shape struct {
 	BadNonces int               // percent of good nonces that are refused
 	Remembers bool              // names that were proved need not be proved again
+	Reuse     int               // percent of the names that were proved and need not be proved again
+	Sleep     int               // seconds that it waits at most before it looks for a challenge
 	EAB       map[string]string // accounts need one of these: key id to HMAC key
 	Chains    int               // how many chains are offered beside the first
+	Length    Length            // of the chains
+	Lenient   bool              // it takes what RFC 8555 only tolerates
+	Stages    bool              // what is done shows bit by bit: see stages
 	Profiles  map[string]ca.Profile
 	Blocked   []string // names that the policy refuses
 	Host      string   // where challenges are looked for; empty: a fresh address of the loopback network
@@ -48,9 +53,31 @@ type Pebble struct {
 	Host              string
 	HTTPPort, TLSPort int
 	admin             http.Handler
+	store             *db.MemoryStore
 
-	mu   sync.Mutex
-	seen []string // method and path of each request
+	mu       sync.Mutex
+	seen     []string // method and path of each request
+	orders   []string // the numbers of those that were made
+	accounts int      // that were made
+}
+
+// Length says how long chains are.
+type Length int
+
+// Chains of one intermediate, and of three; and the certificate alone, as a CA sends it
+// that is set up badly.
+const (
+	OneIssuer Length = iota
+	ThreeIssuers
+	LeafAlone
+)
+
+// issuers is the number that Pebble wants.
+func (l Length) issuers() int {
+	if l == ThreeIssuers {
+		return 3
+	}
+	return 1
 }
 
 // environment guards the environment variables that Pebble reads.
@@ -72,6 +99,7 @@ func StartPebble(t testing.TB, s Shape) *Pebble {
 	}
 	silent := log.New(io.Discard, "", 0)
 	store := db.NewMemoryStore()
+	p.store = store
 	for id, key := range s.EAB {
 		if err := store.AddExternalAccountKeyByID(id, key); err != nil {
 			t.Fatal(err)
@@ -83,15 +111,20 @@ func StartPebble(t testing.TB, s Shape) *Pebble {
 		}
 	}
 	environment.Lock()
-	os.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	os.Setenv("PEBBLE_WFE_NONCEREJECT", strconv.Itoa(s.BadNonces))
-	reuse := map[bool]string{true: "100", false: "0"}
-	os.Setenv("PEBBLE_AUTHZREUSE", reuse[s.Remembers])
-	authority := ca.New(silent, store, "", "ecdsa", s.Chains, 1, s.Profiles)
-	front := wfe.New(silent, store, va.New(silent, p.HTTPPort, p.TLSPort, true, s.Resolver, store), authority,
-		[]string{"pebble.test"}, true, len(s.EAB) > 0, 0, 0)
+	for name, value := range s.environment() {
+		os.Setenv(name, value)
+	}
+	authority := ca.New(silent, store, "", "ecdsa", s.Chains, s.Length.issuers(), s.Profiles)
+	front := wfe.New(silent, store, va.New(silent, p.HTTPPort, p.TLSPort, !s.Lenient, s.Resolver, store), authority,
+		[]string{"pebble.test"}, !s.Lenient, len(s.EAB) > 0, 0, 0)
 	environment.Unlock()
-	handler := front.Handler()
+	handler := p.counted(front.Handler())
+	if s.Length == LeafAlone {
+		handler = leafAlone(handler)
+	}
+	if s.Stages {
+		handler = new(stages).before(handler)
+	}
 	p.admin = front.ManagementHandler()
 	serve := func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
@@ -108,6 +141,20 @@ func StartPebble(t testing.TB, s Shape) *Pebble {
 		p.Roots = append(p.Roots, authority.GetRootCert(i).Cert)
 	}
 	return p
+}
+
+// environment is what makes Pebble differ, in the variables that it reads when it starts.
+func (s Shape) environment() map[string]string {
+	reuse := s.Reuse
+	if s.Remembers {
+		reuse = 100
+	}
+	return map[string]string{
+		"PEBBLE_VA_NOSLEEP":      map[bool]string{true: "1", false: "0"}[s.Sleep == 0],
+		"PEBBLE_VA_SLEEPTIME":    strconv.Itoa(s.Sleep),
+		"PEBBLE_WFE_NONCEREJECT": strconv.Itoa(s.BadNonces),
+		"PEBBLE_AUTHZREUSE":      strconv.Itoa(reuse),
+	}
 }
 
 // Listen is host:port of where Pebble looks for challenges.

@@ -78,24 +78,33 @@ func newECKey(t testing.TB) *ecdsa.PrivateKey {
 	return k
 }
 
-// taken numbers the loopback addresses that tests took.
+// taken are the last octets of the loopback addresses that tests have now.
 var taken struct {
 	sync.Mutex
-	last int
+	octets [251]bool
 }
 
 // FreshHost returns an address in 127.0.0.0/8 that no other test of this
-// process listens on; the process's number keeps others apart.
+// process listens on until t ends; the process's number keeps others apart.
 func FreshHost(t testing.TB) string {
 	t.Helper()
 	taken.Lock()
 	defer taken.Unlock()
-	taken.last++
-	if taken.last > 250 {
-		t.Fatal("no more addresses")
-	}
 	pid := os.Getpid()
-	return net.IPv4(127, byte(1+pid>>8%254), byte(pid), byte(taken.last)).String()
+	for i := 1; i < len(taken.octets); i++ {
+		if taken.octets[i] {
+			continue
+		}
+		taken.octets[i] = true
+		t.Cleanup(func() {
+			taken.Lock()
+			defer taken.Unlock()
+			taken.octets[i] = false
+		})
+		return net.IPv4(127, byte(1+pid>>8%254), byte(pid), byte(i)).String()
+	}
+	t.Fatal("no more addresses")
+	return ""
 }
 
 // FreePort returns a TCP port that nobody listens on at host.
