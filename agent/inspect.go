@@ -52,10 +52,12 @@ func (s aboutServer) inspectAt() time.Time {
 	switch {
 	case s.inspected.IsZero():
 		return time.Time{}
-	case s.unclear:
-		return s.inspected.Add(time.Minute)
+	case s.link.unclear:
+		return s.inspected.Add(settled)
 	case s.fault != "":
 		return s.inspected.Add(inspectAgain)
+	case s.link.any:
+		return s.link.next(s.inspected)
 	}
 	return s.inspected.Add(inspectEvery)
 }
@@ -63,11 +65,12 @@ func (s aboutServer) inspectAt() time.Time {
 // inspected takes note of what server i said.
 func (a *Agent) inspected(seen observation, i int, settings reload.Settings, err error) {
 	s := &a.servers[i]
-	s.inspected, s.unclear = seen.now, settings.Links.Unclear
+	s.inspected, s.link.unclear = seen.now, false
+	text, down := "", ""
 	if err == nil {
 		a.learnKind(seen, i, settings)
+		down = s.link.learn(seen.now, settings.Links)
 	}
-	text := ""
 	switch {
 	case errors.Is(err, reload.ErrUnreachable):
 		// Its handshake says the same.
@@ -75,8 +78,8 @@ func (a *Agent) inspected(seen observation, i int, settings reload.Settings, err
 		text = fmt.Sprintf("a reload would fail: %v", err)
 	case !a.loads(settings):
 		text = fmt.Sprintf("its tls-cert-file is %s, which does not lead to the agent's %s: name that in redis.conf, or give the file as paths.cert in the agent's configuration", settings.Cert, a.opt.Store.CertPath())
-	case settings.Links.Down != "":
-		text = settings.Links.Down
+	case down != "":
+		text = down
 	case a.own != nil && settings.ClientAuth && settings.CA != "" && !a.own.ServesCA(settings.CA):
 		// It judges by this file who presents the pair, and nobody renews it.
 		text = fmt.Sprintf("its tls-ca-cert-file is %s, which does not get the roots of a new CA, and what presents the certificate is refused then: "+

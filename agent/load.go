@@ -60,6 +60,7 @@ func (a *Agent) load(ctx context.Context, seen observation, step plan.Step) erro
 		}
 		proven++
 		a.servers[i].shown, a.servers[i].fresh = seen.newest.Pair.Chain, true
+		a.servers[i].link.loaded = now()
 		a.succeed(ctx, seen, i, slog.Duration(journal.KeyDuration, attempts[i].took))
 		if t := attempts[i]; t.asked {
 			a.inspected(seen, i, t.settings, t.fault)

@@ -57,7 +57,7 @@ type aboutServer struct {
 	answers   bool                // the last handshake failed because the server ended it
 	seen      bool                // there was a handshake, or an attempt at one
 	inspected time.Time           // when it was last asked what a reload needs; zero: it is to be asked
-	unclear   bool                // a link of it is down that may be up in a minute
+	link      aboutLinks          // its connections to others of its kind
 	again     time.Time           // when to look at it again, since it may load files itself and late; zero: as at others
 	autoLoad  time.Duration       // how often it looks for changed files itself; zero: never
 	sentinel  bool                // it reads its files only when it starts

@@ -72,19 +72,18 @@ func TestProblemsEnd(t *testing.T) {
 			pass(25 * time.Hour)
 		}, func(w *world) { w.redis[0].denies = nil; pass(2 * time.Hour) }},
 		{"a link of redis to its master is down", status.ServerFault, func(w *world) {
-			w.redis[0].links.Down = "its link is down"
+			w.redis[0].links = reload.Links{Any: true, Down: "its link", For: time.Hour}
 			pass(25 * time.Hour)
 		}, func(w *world) { w.redis[0].links.Down = ""; pass(time.Hour) }},
 		{"a link of redis is down when it is looked at, and stays down", status.ServerFault, func(w *world) {
-			w.redis[0].links.Unclear = true
+			w.redis[0].links = reload.Links{Any: true, Down: "its link"}
 			w.must(w.renew(false))
-			w.redis[0].links = reload.Links{Down: "its link is down"}
 			pass(time.Minute)
 		}, func(w *world) { w.redis[0].links = reload.Links{}; pass(time.Hour) }},
 		{"a link of redis is down for seconds", "", func(w *world) {
-			w.redis[0].links.Unclear = true
+			w.redis[0].links = reload.Links{Any: true, Down: "its link", For: 59 * time.Second}
 			w.must(w.renew(false))
-		}, func(w *world) { w.redis[0].links.Unclear = false; pass(time.Minute) }},
+		}, func(w *world) { w.redis[0].links.Down = ""; pass(time.Minute) }},
 		{"redis judges who presents the pair by a file of its own", status.ServerFault, func(w *world) {
 			w.redis[0].client, w.redis[0].caFile = true, "/etc/redis/ca.crt"
 			w.must(w.renew(false))

@@ -8,16 +8,13 @@ import (
 	"time"
 )
 
-// settled is how long a link must have been down before it tells more than that a server
-// has just started, or tries again.
-const settled = time.Minute
-
 // Links says whether the TLS connections of a server to others of its kind are up: a
 // certificate that clients accept may be refused there, and nobody who only looks at the
 // server would see it.
 type Links struct {
-	Down    string // what is down, for people; empty where all are up, or there are none
-	Unclear bool   // something is down that may be up in a minute
+	Any  bool          // there are such connections, or are to be
+	Down string        // what is down, for people; empty where all are up
+	For  time.Duration // for how long at least; a server that has just started, or is tried again, is soon up
 }
 
 // links asks about the links that use TLS. That a user may not ask is no fault: CLUSTER
@@ -43,9 +40,9 @@ func (s *session) links(ctx context.Context, value, server map[string]string) (L
 		if questions[i].name == "cluster info" {
 			one = clusterLink(fields(a.reply))
 		}
-		all.Unclear = all.Unclear || one.Unclear
+		all.Any = all.Any || one.Any
 		if one.Down != "" {
-			all.Down = strings.TrimPrefix(all.Down+"; "+one.Down, "; ")
+			all.Down, all.For = strings.TrimPrefix(all.Down+" and "+one.Down, " and "), max(all.For, one.For)
 		}
 	}
 	return all, nil
@@ -66,21 +63,15 @@ func fields(reply any) map[string]string {
 // masterLink judges what INFO replication says of the link to a master. One that was never
 // up is down for -1 seconds, or 0x7fffffff.
 func masterLink(info, server map[string]string) Links {
+	there := Links{Any: info["master_host"] != ""}
 	if info["master_link_status"] != "down" || info["master_sync_in_progress"] == "1" {
-		return Links{}
+		return there
 	}
-	up := seconds(server["uptime_in_seconds"])
-	down, since := seconds(info["master_link_down_since_seconds"]), "since its start"
-	if down >= 0 && down < up {
-		since = fmt.Sprintf("for %s", down)
-	} else {
+	up, down := seconds(server["uptime_in_seconds"]), seconds(info["master_link_down_since_seconds"])
+	if down < 0 || down > up {
 		down = up
 	}
-	if down < settled {
-		return Links{Unclear: true}
-	}
-	return Links{Down: fmt.Sprintf("its link to its master %s:%s is down %s: see its log, which says whether one of them refuses the other's certificate",
-		info["master_host"], info["master_port"], since)}
+	return Links{Any: true, For: down, Down: fmt.Sprintf("its link to its master %s:%s", info["master_host"], info["master_port"])}
 }
 
 func seconds(text string) time.Duration {
@@ -94,8 +85,9 @@ func seconds(text string) time.Duration {
 // clusterLink judges what CLUSTER INFO says. A cluster that was never made has no other
 // nodes, and nothing to be refused.
 func clusterLink(info map[string]string) Links {
-	if info["cluster_state"] != "fail" || info["cluster_known_nodes"] == "1" {
-		return Links{}
+	there := Links{Any: info["cluster_state"] != "" && info["cluster_known_nodes"] != "1"}
+	if there.Any && info["cluster_state"] == "fail" {
+		there.Down = "the cluster as it sees it (cluster_state:fail)"
 	}
-	return Links{Down: "the cluster is down as it sees it (cluster_state:fail): see its log, which says whether nodes refuse each other's certificates"}
+	return there
 }

@@ -2,6 +2,7 @@ package reload_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,8 @@ func TestMasterLink(t *testing.T) {
 			}
 		}
 	}
-	await(good, goodTrust, func(l reload.Links) bool { return l == reload.Links{} })
-	await(bad, badTrust, func(l reload.Links) bool { return l.Unclear }) // it has just started
+	await(good, goodTrust, func(l reload.Links) bool { return l == reload.Links{Any: true} })
+	await(bad, badTrust, func(l reload.Links) bool {
+		return strings.Contains(l.Down, "its link to its master "+master.Addr) && l.For < time.Hour
+	})
 }
