@@ -24,18 +24,18 @@ help: ## list the targets
 
 bin/%: FORCE
 	@packaging/deps.sh go
-	go build $(build_flags) -o $@ ./cmd/$*
+	@packaging/progress.sh 'building $@' go build $(build_flags) -o $@ ./cmd/$*
 
 FORCE:
 
 demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo ## see it work on a real redis-server and a real CA; ISSUER=acme: through ACME
 	@packaging/deps.sh redis-server
-	@bin/demo -agent bin/redis-cert-agent -ca bin/redis-cert-ca -issuer $(or $(ISSUER),step)
+	@packaging/progress.sh 'the demo takes a minute' bin/demo -agent bin/redis-cert-agent -ca bin/redis-cert-ca -issuer $(or $(ISSUER),step)
 
 test: export CGO_ENABLED = 1
 test: ## run the tests with the race detector; TESTFLAGS='-run Reload -v' adds to go test
 	@packaging/deps.sh go cc redis-server strace openssl python3 promtool prometheus
-	go test -race -timeout 10m $(TESTFLAGS) ./...
+	@packaging/progress.sh 'the tests take some minutes' go test -race -timeout 10m $(TESTFLAGS) ./...
 
 # A part of it runs in `make test`, under the seed 1.
 simulate: ## run the loop through years of faults; SEED=17: replay that agent, line by line; DAYS=n: that many agent-days
@@ -55,22 +55,22 @@ lint: ## gofmt, go vet, staticcheck, go mod tidy, imports between packages, know
 	@packaging/deps.sh go
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	 if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
-	go vet ./...
+	@packaging/progress.sh 'go vet' go vet ./...
 	go mod tidy -diff
-	go run $(STATICCHECK) ./...
+	@packaging/progress.sh staticcheck go run $(STATICCHECK) ./...
 	go test -run TestImports ./agent
 	@packaging/vulncheck.sh $(GOVULNCHECK)
 
 bench: bin/redis-cert-agent bin/redis-cert-ca bin/bench ## measure, into docs/benchmarks.md: five minutes on an idle machine
 	@packaging/deps.sh redis-server
-	@bin/bench -o docs/benchmarks.md
+	@packaging/progress.sh 'the benchmark takes five minutes' bin/bench -o docs/benchmarks.md
 	go test ./agent/check -run '^$$' -bench Check -benchtime 15x
 
 # From a Prometheus that scrapes three agents for ten minutes while a few things go
 # wrong.
 picture: bin/redis-cert-agent bin/redis-cert-ca bin/picture ## draw the picture in the README, docs/metrics.svg
 	@packaging/deps.sh redis-server prometheus
-	@bin/picture -o docs/metrics.svg
+	@packaging/progress.sh 'the picture takes ten minutes' bin/picture -o docs/metrics.svg
 
 package: ## build the .deb and .rpm, into dist/
 	@packaging/deps.sh go

@@ -21,6 +21,7 @@ import (
 type Target struct {
 	Kind     Kind
 	Path     string        // of a File or a CA
+	Text     []byte        // what Path holds, where nobody needs to read it; nil: it is read
 	Key      Keys          // of a File
 	Peer     reload.Server // of a Server: Address, Name, Client and Timeout count, which is not zero
 	Pair     *reload.Trust // of a Server: what is presented where Peer.Client is nil; nil: nothing
@@ -94,7 +95,10 @@ func isConnect(err error) bool {
 }
 
 func (t Target) read() Found {
-	file, err := readFile(t.Path)
+	file, err := content{text: t.Text, gid: -1}, error(nil)
+	if t.Text == nil {
+		file, err = readFile(t.Path)
+	}
 	if err != nil {
 		return Found{Target: t.Path, Kind: t.Kind, Err: err}
 	}

@@ -6,16 +6,17 @@ import (
 	"strings"
 )
 
-// nearest returns the known word that a mistyped one most likely means, or ""
+// Nearest returns the known word that a mistyped one most likely means, or ""
 // when none is near.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	word = strings.ToLower(strings.ReplaceAll(word, "-", "_"))
 	best, bestDistance := "", len(word)/3+1
 	for _, k := range known {
-		if strings.ReplaceAll(k, "-", "_") == word {
+		plain := strings.ReplaceAll(k, "-", "_")
+		if plain == word {
 			return k
 		}
-		if d := distance(word, k); d <= bestDistance && (best == "" || d < bestDistance) {
+		if d := distance(word, plain); d <= bestDistance && (best == "" || d < bestDistance) {
 			best, bestDistance = k, d
 		}
 	}
@@ -63,7 +64,7 @@ func distance(a, b string) int {
 // Meant ends a message about an unknown word: with the likely one, or else
 // with all there are.
 func Meant(word string, known []string) string {
-	if k := nearest(word, known); k != "" {
+	if k := Nearest(word, known); k != "" {
 		return "did you mean " + k + "?"
 	}
 	if len(known) == 1 {

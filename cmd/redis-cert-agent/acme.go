@@ -16,8 +16,10 @@ func newACMECommand(path *string) *cobra.Command {
 		Use:   "acme",
 		Short: "Show what an ACME CA needs, and keep the account there",
 		Long:  "Show what an ACME CA needs to see of this host, and keep the account there.",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  redis-cert-agent acme record
+  redis-cert-agent acme account rollover`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newACMERecordCommand(path), newACMEAccountCommand(path), newACMERevokeCommand(path))
 	return cmd

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -14,11 +15,12 @@ import (
 
 func newACMEAccountCommand(path *string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "account",
-		Short: "Keep the account at an ACME CA",
-		Long:  "Keep the account at an ACME CA.",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "account",
+		Short:   "Keep the account at an ACME CA",
+		Long:    "Keep the account at an ACME CA.",
+		Example: `  redis-cert-agent acme account rollover`,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "rollover",
@@ -95,5 +97,6 @@ still show it: get another one first, with redis-cert-agent renew --force.`,
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", reason, "unspecified, keyCompromise, superseded or cessationOfOperation")
+	completeWords(cmd, "reason", slices.Sorted(maps.Keys(revocationReasons))...)
 	return cmd
 }

@@ -68,10 +68,11 @@ After the CA has another root, run it again.`,
 
 func newCAUninstallCommand(path *string) *cobra.Command {
 	return &cobra.Command{
-		Use:   "uninstall",
-		Short: "Take the roots out of the system's store again",
-		Long:  `Take out of the store of the system what "ca install" put there for this instance.`,
-		Args:  noArgs,
+		Use:     "uninstall",
+		Short:   "Take the roots out of the system's store again",
+		Long:    `Take out of the store of the system what "ca install" put there for this instance.`,
+		Example: `  redis-cert-agent ca uninstall`,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.LoadWithoutSecrets(*path)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,13 +35,14 @@ type checkOptions struct {
 	timeout               time.Duration
 	json, nagios, quiet   bool
 
+	stdin  stdin
 	places discover.Places // where the servers of this host are looked for
 }
 
 func newCheckCommand(path *string) *cobra.Command {
 	o := checkOptions{places: discover.Usual()}
 	cmd := &cobra.Command{
-		Use:   "check [flags] [HOST:PORT]...",
+		Use:   "check [flags] [HOST:PORT | -]...",
 		Short: "Say what is wrong with certificates, or soon will be",
 		Long: `Look at what redis-servers show and at what is in files, and say what is wrong
 with it, or soon will be: how long each certificate of the chain lasts, its root
@@ -51,7 +53,7 @@ Without HOST:PORT, --targets and --file it checks what the configuration names:
 what each server serves against what is on disk, the pair, the CA, and the client
 certificates. Where there is no configuration either, it looks for the redis-servers,
 valkey-servers and Sentinels of this host, running or not, and checks those. PORT is
-6379 where it is left out.
+6379 where it is left out. A - stands for the targets on standard input, one a line.
 
 The exit code is that of monitoring plugins: 0 all is well, 1 warning, 2 critical
 (clients fail, or soon will), 3 unknown (a fault of the command line or the
@@ -59,6 +61,8 @@ configuration, a file that this user may not read).`,
 		Example: `  redis-cert-agent check redis1.internal:6379 redis2.internal:6379
   redis-cert-agent check --ca ca.crt --targets all-redis.txt --quiet
   redis-cert-agent check --file redis.crt --key redis.key --warn 14d
+  ssh redis1 cat /etc/redis/tls/redis.crt | redis-cert-agent check --ca /etc/redis/cas --file -
+  consul-members | redis-cert-agent check --nagios -
   redis-cert-agent check --client-cert app.crt --client-key app.key redis1.internal:6379
   redis-cert-agent check               # what the configuration names, or what runs here
   redis-cert-agent check --nagios`,
@@ -68,9 +72,9 @@ configuration, a file that this user may not read).`,
 		},
 	}
 	f, margins := cmd.Flags(), cert.DefaultMargins()
-	f.Var(fileFlag{&o.files}, "file", "check the certificates in this PEM file (may be repeated)")
+	f.Var(fileFlag{&o.files}, "file", "check the certificates in this PEM file; - is standard input (may be repeated)")
 	f.Var(keyFlag{&o.files}, "key", "the key of the --file before it (default: the same file)")
-	f.StringArrayVar(&o.cas, "ca", nil, "trust the CA certificates in `FILE` (may be repeated; default: the system's)")
+	f.StringArrayVar(&o.cas, "ca", nil, "trust the CA certificates in `FILE`, or in the files of a directory (may be repeated; default: the system's)")
 	f.StringVar(&o.clientCert, "client-cert", "", "present the certificate in `FILE`, and check it")
 	f.StringVar(&o.clientKey, "client-key", "", "its key is in `FILE` (default: the same file)")
 	f.StringVar(&o.name, "name", "", "certificates must carry `NAME` (default: HOST of the target)")
@@ -82,19 +86,23 @@ configuration, a file that this user may not read).`,
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.nagios, "nagios", false, "print what Nagios, Icinga and their like read")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print only what is not well, and the summary")
+	completeTargets(cmd, path, o.places)
+	completeWords(cmd, "role", string(check.ServerRole), string(check.ClientRole))
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return o.fault(c, usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())})
+		return o.fault(c, flagError(c, err))
 	})
 	return cmd
 }
 
 func (o *checkOptions) run(cmd *cobra.Command) error {
-	targets, err := o.targets(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr())
+	o.stdin = stdin{Reader: cmd.InOrStdin()}
+	targets, err := o.targets(cmd.Context(), cmd.ErrOrStderr())
 	if err != nil {
 		return o.fault(cmd, err)
 	}
-	p := newProgress(cmd.ErrOrStderr(), len(targets))
-	r, err := check.Run(cmd.Context(), targets, time.Now(), p.done)
+	var so atomic.Int64
+	p := newProgress(cmd.ErrOrStderr(), func(time.Duration) string { return fmt.Sprintf("%d of %d checked", so.Load(), len(targets)) })
+	r, err := check.Run(cmd.Context(), targets, time.Now(), func() { so.Add(1) })
 	p.clear()
 	if errors.Is(err, context.Canceled) {
 		err = errors.New("interrupted: nothing is known")

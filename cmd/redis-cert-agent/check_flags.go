@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -35,8 +34,11 @@ func (f fileFlag) Set(path string) error {
 }
 
 func (f keyFlag) Set(path string) error {
-	if path == "" {
+	switch path {
+	case "":
 		return errors.New("name a file")
+	case "-":
+		return errors.New("standard input has both, certificate and key, with --file - alone")
 	}
 	f.keys, f.after = append(f.keys, path), append(f.after, len(f.files))
 	return nil
@@ -49,7 +51,7 @@ func (keyFlag) Type() string    { return "FILE" }
 
 // targets pairs each key with the file before it; as many keys as files are
 // paired in order, wherever they stand.
-func (f *fileArgs) targets() ([]check.Target, error) {
+func (f *fileArgs) targets(in *stdin) ([]check.Target, error) {
 	targets := slices.Clone(f.files)
 	for i, key := range f.keys {
 		at := f.after[i] - 1
@@ -61,37 +63,112 @@ func (f *fileArgs) targets() ([]check.Target, error) {
 		}
 		targets[at].Key.Path = key
 	}
+	for i, t := range targets {
+		if t.Path != "-" {
+			continue
+		}
+		text, err := in.take("--file -")
+		if err != nil {
+			return nil, err
+		}
+		targets[i].Path, targets[i].Text = "standard input", text
+	}
 	return targets, nil
+}
+
+// stdin is standard input, which can be read once.
+type stdin struct {
+	io.Reader
+	by string // what read it
+}
+
+// take reads all of it.
+func (s *stdin) take(by string) ([]byte, error) {
+	if s.by != "" {
+		return nil, usageError{fmt.Errorf("standard input can be read once: %s has it already, and %s wants it too", s.by, by)}
+	}
+	s.by = by
+	text, err := io.ReadAll(io.LimitReader(s, maxPEM+1))
+	if err == nil && len(text) > maxPEM {
+		err = fmt.Errorf("it has more than %d bytes", maxPEM)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("standard input, for %s: %w", by, err)
+	}
+	return append([]byte{}, text...), nil // not nil, also of nothing
+}
+
+// readLists adds the targets of --targets, and for a - those on standard input.
+func (o *checkOptions) readLists() error {
+	var lists, named []string
+	if o.list != "" {
+		lists = append(lists, o.list)
+	}
+	for _, text := range o.addresses {
+		if text == "-" {
+			lists = append(lists, text)
+		} else {
+			named = append(named, text)
+		}
+	}
+	for _, list := range lists {
+		more, err := o.readTargets(list)
+		if err != nil {
+			return err
+		}
+		named = append(named, more...)
+	}
+	if len(lists) > 0 && len(named)+len(o.files.files) == 0 {
+		return fmt.Errorf("%s holds no target: write one HOST:PORT a line", listName(lists[0]))
+	}
+	o.addresses = named
+	return nil
+}
+
+func listName(list string) string {
+	if list == "-" {
+		return "standard input"
+	}
+	return "--targets " + list
 }
 
 // readTargets reads the addresses of a list: one a line, with # before a
 // comment.
-func readTargets(path string, stdin io.Reader) ([]string, error) {
-	from := stdin
-	if path != "-" {
-		f, err := os.Open(path) // a pipe is waited for here: a shell makes one of <(a command)
-		if err != nil {
-			return nil, fmt.Errorf("--targets: %w", err)
-		}
-		defer f.Close()
-		from = f
+func (o *checkOptions) readTargets(list string) ([]string, error) {
+	text, err := o.readList(list)
+	if err != nil {
+		return nil, err
 	}
 	var all []string
-	lines := bufio.NewScanner(from)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		if text = strings.TrimSpace(text); text == "" {
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		if _, _, err := splitTarget(text); err != nil {
-			return nil, fmt.Errorf("--targets %s, line %d: %w", path, n, err)
+		if _, _, err := splitTarget(line); err != nil {
+			return nil, fmt.Errorf("%s, line %d: %w", listName(list), n, err)
 		}
-		all = append(all, text)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("--targets %s: %w", path, err)
+		all = append(all, line)
 	}
 	return all, nil
+}
+
+func (o *checkOptions) readList(list string) ([]byte, error) {
+	if list == "-" {
+		return o.stdin.take("the list of targets")
+	}
+	f, err := os.Open(list) // a pipe is waited for here: a shell makes one of <(a command)
+	if err != nil {
+		return nil, fmt.Errorf("--targets: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPEM))
+	if err != nil {
+		return nil, fmt.Errorf("--targets %s: %w", list, err)
+	}
+	return text, nil
 }
 
 // splitTarget takes HOST:PORT apart. Its errors do not repeat what could be a

@@ -36,7 +36,7 @@ func hostOf(t *testing.T, confs string, servers ...*redistest.Server) checkOptio
 func checkHost(t *testing.T, o checkOptions) (r check.Report, talk string) {
 	t.Helper()
 	var said bytes.Buffer
-	targets, err := o.targets(context.Background(), nil, &said)
+	targets, err := o.targets(context.Background(), &said)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestCheckHostFindsNothing(t *testing.T) {
 	plain := redistest.Start(t, redistest.Options{NoTLS: true, Plain: true})
 	for _, o := range []checkOptions{hostOf(t, "/nowhere/*"), hostOf(t, plain.Dir+"/*.conf", plain)} {
 		var talk bytes.Buffer
-		_, err := o.targets(context.Background(), nil, &talk)
+		_, err := o.targets(context.Background(), &talk)
 		if err == nil || !strings.Contains(err.Error(), "nothing to check: there is no redis-server with TLS on this host; name a server as HOST:PORT") {
 			t.Errorf("%v\n%s", err, talk.String())
 		}

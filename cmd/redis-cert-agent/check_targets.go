@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/check"
@@ -16,19 +21,15 @@ import (
 )
 
 // targets are what is to be checked, and how.
-func (o *checkOptions) targets(ctx context.Context, stdin io.Reader, talk io.Writer) ([]check.Target, error) {
+func (o *checkOptions) targets(ctx context.Context, talk io.Writer) ([]check.Target, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	if o.alone() {
 		return o.configured(ctx, talk)
 	}
-	if o.list != "" {
-		more, err := readTargets(o.list, stdin)
-		if err != nil {
-			return nil, err
-		}
-		o.addresses = append(o.addresses, more...)
+	if err := o.readLists(); err != nil {
+		return nil, err
 	}
 	warn, crit, err := o.margins(cert.DefaultMargins())
 	if err != nil {
@@ -48,11 +49,7 @@ func (o *checkOptions) targets(ctx context.Context, stdin io.Reader, talk io.Wri
 		return nil, err
 	}
 	servers, err := o.servers(want, client)
-	targets := append(servers, append(files, own...)...)
-	if err == nil && len(targets) == 0 {
-		err = fmt.Errorf("--targets %s holds no target: write one HOST:PORT a line", o.list)
-	}
-	return targets, err
+	return append(servers, append(files, own...)...), err
 }
 
 // alone says whether the configuration names the targets.
@@ -101,20 +98,56 @@ func (o *checkOptions) trust() (check.Trust, error) {
 	if len(o.cas) == 0 {
 		return check.SystemTrust()
 	}
-	var t check.Trust
+	var all []*x509.Certificate
 	for _, path := range o.cas {
-		roots, err := cert.ReadCertificates(path)
+		roots, err := readCAs(path)
 		if err != nil {
-			return t, fmt.Errorf("--ca: %w", err)
+			return check.Trust{}, fmt.Errorf("--ca: %w", err)
 		}
-		t.Named = append(t.Named, roots...)
+		all = append(all, roots...)
 	}
-	return check.NewTrust(t.Named), nil
+	return check.NewTrust(all), nil
+}
+
+// readCAs reads the CA certificates in a file; in a directory, those in its files, as
+// c_rehash(1) and people fill one, without what else lies there: keys, leaf certificates,
+// notes.
+func readCAs(path string) ([]*x509.Certificate, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return cert.ReadCertificates(path)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []*x509.Certificate
+	for _, e := range entries {
+		text, _, err := disk.ReadInTime(filepath.Join(path, e.Name()), maxPEM)
+		if errors.Is(err, disk.ErrNotRegular) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			continue // a directory, another user's key, a link that leads nowhere
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Contains(text, []byte("CERTIFICATE-----")) {
+			continue
+		}
+		certs, err := cert.ParseCertificates(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(path, e.Name()), err)
+		}
+		certs = slices.DeleteFunc(certs, func(c *x509.Certificate) bool { return !c.IsCA && !cert.SelfIssued(c) })
+		all = cert.Merge(all, certs)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no file in the directory %s has a CA certificate", path)
+	}
+	return all, nil
 }
 
 // namedFiles are those of --file.
 func (o *checkOptions) namedFiles(want check.Want) ([]check.Target, error) {
-	files, err := o.files.targets()
+	files, err := o.files.targets(&o.stdin)
 	want.Role = check.Role(o.role)
 	if o.name != "" {
 		want.Names = []string{o.name}

@@ -42,10 +42,14 @@ none, also with warnings.`,
 
 func runDoctor(ctx context.Context, w, talk io.Writer, path string, asJSON bool, bundle string) error {
 	o := doctor.Options{Config: path, Version: releaseVersion()}
+	p := waiting(talk, "looking")
 	if !asJSON {
-		o.Each = func(l doctor.Line) { _ = l.WriteText(w, isColourful(w)) } // the summary's error is the same
+		o.Each = func(l doctor.Line) {
+			p.aside(func() { _ = l.WriteText(w, isColourful(w)) }) // the summary's error is the same
+		}
 	}
 	r := doctor.Run(ctx, o)
+	p.clear()
 	var err error
 	if asJSON {
 		err = printJSON(w, r)

@@ -42,6 +42,7 @@ where the password is. With --pair it is for the pair of a client.`,
 		},
 	}
 	cmd.Flags().StringVar(&client, "pair", "", "the pair of a client, by its name")
+	completePairs(cmd, path)
 	return cmd
 }
 
@@ -81,9 +82,9 @@ func enroll(ctx context.Context, in io.Reader, out, talk io.Writer, path, client
 		return err
 	}
 	if client != "" {
-		return renewPair(ctx, out, path, client, true)
+		return renewPair(ctx, out, talk, path, client, true)
 	}
-	outcome, err := askToRenew(ctx, path, true)
+	outcome, err := askToRenew(ctx, talk, path, true)
 	if err != nil && !outcome.Issued {
 		return err
 	}

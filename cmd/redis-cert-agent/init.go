@@ -77,6 +77,7 @@ func (o *initOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.from, "from", "", "take over from this unit, smallstep's cert-renewer@NAME")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&o.undo, "undo", false, "take back what init did")
+	completeInit(cmd, o.places)
 }
 
 func (o *initOptions) run(ctx context.Context, w, talk io.Writer) error {

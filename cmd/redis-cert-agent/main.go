@@ -20,8 +20,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"redis-cert-agent/agent/config"
+	"redis-cert-agent/agent/option"
 )
 
 const defaultConfig = "/etc/redis-cert-agent/config.yaml"
@@ -126,17 +128,14 @@ it by a handshake.`,
 			}
 			return usageError{errors.New("no command given: see redis-cert-agent --help")}
 		},
-		SuggestionsMinimumDistance: 2,
-
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	// With cobra's own flag the linker keeps text/template, and 8 MB with it.
 	cmd.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	cmd.PersistentFlags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
-	})
+	cmd.SetFlagErrorFunc(flagError)
+	completeConfig(cmd)
 	cmd.AddCommand(newInitCommand(&path), newACMECommand(&path), newRunCommand(&path), newRenewCommand(&path), newEnrollCommand(&path), newReloadCommand(&path), newStatusCommand(&path),
 		newCheckCommand(&path), newDoctorCommand(&path), newNotifyCommand(&path), newCACommand(&path), newVersionCommand())
 	return cmd
@@ -147,12 +146,27 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if cmd.HasParent() {
+	if !cmd.HasSubCommands() {
 		return usageError{fmt.Errorf("unexpected argument %q: see %s --help", args[0], cmd.CommandPath())}
 	}
 	meant := ""
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		meant = fmt.Sprintf("did you mean %s? ", strings.Join(near, " or "))
 	}
 	return usageError{fmt.Errorf("unknown command %q: %ssee %s --help", args[0], meant, cmd.CommandPath())}
+}
+
+// flagError says what is wrong with a flag, and which one may be meant.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := option.Nearest(unknown.GetSpecifiedName(), names); near != "" && unknown.GetSpecifiedShortnames() == "" {
+			err = fmt.Errorf("%w: did you mean --%s?", err, near)
+			return usageError{fmt.Errorf("%w see %s --help", err, cmd.CommandPath())}
+		}
+	}
+	return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 }

@@ -43,7 +43,7 @@ may not be well. The log tells when the agent could not fetch it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if test {
-				return testNotify(cmd.Context(), cmd.OutOrStdout(), *path)
+				return testNotify(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *path)
 			}
 			return showTold(cmd.OutOrStdout(), *path)
 		},
@@ -57,18 +57,21 @@ func errNobody(c *config.Config) error {
 	return fmt.Errorf("nobody is told anything: %s has no notify:; redis-cert-agent.yaml(5) describes it", c.Path)
 }
 
-func testNotify(ctx context.Context, w io.Writer, path string) error {
+func testNotify(ctx context.Context, w, talk io.Writer, path string) error {
 	c, err := config.LoadWithoutSecrets(path)
 	if err != nil {
 		return err
 	}
+	p := waiting(talk, "telling everybody")
 	all, err := control.Dial(c.Control).TestNotify(ctx)
 	if errors.Is(err, control.ErrNotRunning) {
 		if c, err = config.Load(path); err != nil {
+			p.clear()
 			return err
 		}
 		all = daemon.New(c, releaseVersion(), slog.New(slog.DiscardHandler)).TestNotify(ctx)
 	}
+	p.clear()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"redis-cert-agent/agent/daemon"
 	"redis-cert-agent/agent/journal"
 	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/status"
 )
 
 func newRenewCommand(path *string) *cobra.Command {
@@ -47,21 +48,22 @@ and what is to be done after a change; that the running agent alone does.`,
 			case dry && client != "":
 				return usageError{errors.New("--dry-run is about the servers' pair: leave --pair out")}
 			case client != "":
-				return renewPair(cmd.Context(), cmd.OutOrStdout(), *path, client, force)
+				return renewPair(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *path, client, force)
 			case dry:
-				return rehearse(cmd.Context(), cmd.OutOrStdout(), *path)
+				return rehearse(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *path)
 			}
-			return renew(cmd.Context(), cmd.OutOrStdout(), *path, force)
+			return renew(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *path, force)
 		},
 	}
 	cmd.Flags().StringVar(&client, "pair", "", "the pair of a client, by its name")
+	completePairs(cmd, path)
 	cmd.Flags().BoolVar(&force, "force", false, "get a new certificate although the old one is not due")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "try everything that a renewal needs, without issuing")
 	return cmd
 }
 
-func renew(ctx context.Context, w io.Writer, path string, force bool) error {
-	outcome, err := askToRenew(ctx, path, force)
+func renew(ctx context.Context, w, talk io.Writer, path string, force bool) error {
+	outcome, err := askToRenew(ctx, talk, path, force)
 	if err != nil {
 		return err
 	}
@@ -70,15 +72,17 @@ func renew(ctx context.Context, w io.Writer, path string, force bool) error {
 }
 
 // askToRenew has the running agent renew, or does it where none runs.
-func askToRenew(ctx context.Context, path string, force bool) (control.Outcome, error) {
+func askToRenew(ctx context.Context, talk io.Writer, path string, force bool) (control.Outcome, error) {
 	c, err := config.LoadWithoutSecrets(path)
 	if err != nil {
 		return control.Outcome{}, err
 	}
+	p := waiting(talk, "renewing")
+	defer p.clear()
 	running := control.Dial(c.Control)
 	outcome, err := running.Renew(ctx, force)
 	if errors.Is(err, control.ErrNotRunning) {
-		outcome, err = renewAlone(ctx, path, force)
+		outcome, err = renewAlone(ctx, p, path, force)
 	}
 	if errors.Is(err, pair.ErrLocked) && answersSoon(ctx, running) {
 		outcome, err = running.Renew(ctx, force)
@@ -87,18 +91,10 @@ func askToRenew(ctx context.Context, path string, force bool) (control.Outcome, 
 }
 
 // rehearse tries everything that a renewal needs, and prints what was found.
-func rehearse(ctx context.Context, w io.Writer, path string) error {
-	c, err := config.LoadWithoutSecrets(path)
-	if err != nil {
-		return err
-	}
-	s, err := control.Dial(c.Control).Rehearse(ctx)
-	if errors.Is(err, control.ErrNotRunning) {
-		if c, err = config.Load(path); err != nil {
-			return err
-		}
-		s, err = daemon.New(c, releaseVersion(), slog.New(slog.DiscardHandler)).Examine(ctx)
-	}
+func rehearse(ctx context.Context, w, talk io.Writer, path string) error {
+	p := waiting(talk, "trying what a renewal needs")
+	s, err := askToRehearse(ctx, path)
+	p.clear()
 	if err != nil {
 		return err
 	}
@@ -114,13 +110,31 @@ func rehearse(ctx context.Context, w io.Writer, path string) error {
 	return nil
 }
 
+// askToRehearse has the running agent rehearse, or does it where none runs.
+func askToRehearse(ctx context.Context, path string) (status.Status, error) {
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return status.Status{}, err
+	}
+	s, err := control.Dial(c.Control).Rehearse(ctx)
+	if !errors.Is(err, control.ErrNotRunning) {
+		return s, err
+	}
+	if c, err = config.Load(path); err != nil {
+		return status.Status{}, err
+	}
+	return daemon.New(c, releaseVersion(), slog.New(slog.DiscardHandler)).Examine(ctx)
+}
+
 // renewPair has the running agent renew the pair of a client.
-func renewPair(ctx context.Context, w io.Writer, path, name string, force bool) error {
+func renewPair(ctx context.Context, w, talk io.Writer, path, name string, force bool) error {
 	c, err := config.LoadWithoutSecrets(path)
 	if err != nil {
 		return err
 	}
+	p := waiting(talk, "renewing "+name)
 	outcome, err := control.Dial(c.Control).RenewPair(ctx, name, force)
+	p.clear()
 	if err != nil {
 		return startIt(c, err)
 	}
@@ -148,20 +162,23 @@ func answersSoon(ctx context.Context, c *control.Client) bool {
 }
 
 // renewAlone does what the running agent would.
-func renewAlone(ctx context.Context, path string, force bool) (control.Outcome, error) {
+func renewAlone(ctx context.Context, p *progress, path string, force bool) (control.Outcome, error) {
 	c, err := config.Load(path)
 	if err != nil {
 		return control.Outcome{}, err
 	}
-	log := slog.New(warnings{journal.NewLogger(os.Stderr, slog.LevelWarn).Handler()})
+	log := slog.New(warnings{journal.NewLogger(os.Stderr, slog.LevelWarn).Handler(), p})
 	return daemon.New(c, releaseVersion(), log).RenewOnce(ctx, force)
 }
 
 // warnings passes on what is no error: that is the last line of a command that
 // fails.
-type warnings struct{ slog.Handler }
+type warnings struct {
+	slog.Handler
+	beside *progress
+}
 
-func (w warnings) Handle(ctx context.Context, r slog.Record) error {
+func (w warnings) Handle(ctx context.Context, r slog.Record) (err error) {
 	failed := r.Level >= slog.LevelError
 	r.Attrs(func(a slog.Attr) bool {
 		failed = failed || a.Key == journal.KeyError
@@ -170,11 +187,14 @@ func (w warnings) Handle(ctx context.Context, r slog.Record) error {
 	if failed {
 		return nil
 	}
-	return w.Handler.Handle(ctx, r)
+	w.beside.aside(func() { err = w.Handler.Handle(ctx, r) })
+	return err
 }
 
 func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return warnings{w.Handler.WithAttrs(attrs)}
+	return warnings{w.Handler.WithAttrs(attrs), w.beside}
 }
 
-func (w warnings) WithGroup(name string) slog.Handler { return warnings{w.Handler.WithGroup(name)} }
+func (w warnings) WithGroup(name string) slog.Handler {
+	return warnings{w.Handler.WithGroup(name), w.beside}
+}

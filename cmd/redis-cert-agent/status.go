@@ -23,13 +23,18 @@ func newReloadCommand(path *string) *cobra.Command {
 		Short: "Make the running agent read its configuration again",
 		Long: `Make the running agent read its configuration again. A faulty one is refused,
 the faults are printed, and the agent goes on with the old one.`,
+		Example: `  redis-cert-agent reload
+  redis-cert-agent reload --config /etc/redis-cert-agent/cache.yaml     # that of redis-cert-agent@cache`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.LoadWithoutSecrets(*path)
 			if err != nil {
 				return err
 			}
-			return startIt(c, control.Dial(c.Control).Reload(cmd.Context()))
+			p := waiting(cmd.ErrOrStderr(), "the agent reads its configuration")
+			err = control.Dial(c.Control).Reload(cmd.Context())
+			p.clear()
+			return startIt(c, err)
 		},
 	}
 }
@@ -56,7 +61,7 @@ what was issued, refused, loaded, proven and rolled back, and why.`,
 			if history {
 				return showHistory(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
 			}
-			return showStatus(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
+			return showStatus(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), *path, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -99,12 +104,14 @@ func isTerminal(w io.Writer) bool {
 // (no-color.org).
 func isColourful(w io.Writer) bool { return isTerminal(w) && os.Getenv("NO_COLOR") == "" }
 
-func showStatus(ctx context.Context, w io.Writer, path string, asJSON bool) error {
+func showStatus(ctx context.Context, w, talk io.Writer, path string, asJSON bool) error {
 	c, err := config.LoadWithoutSecrets(path)
 	if err != nil {
 		return err
 	}
+	p := waiting(talk, "the agent looks")
 	s, asked := control.Dial(c.Control).Status(ctx)
+	p.clear()
 	if asked != nil && !errors.Is(asked, control.ErrNotRunning) {
 		return asked
 	}

@@ -12,10 +12,11 @@ var version string
 
 func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return printVersion(cmd) },
+		Use:     "version",
+		Short:   "Print the version",
+		Example: `  redis-cert-ca version`,
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return printVersion(cmd) },
 	}
 }
 
