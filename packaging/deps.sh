@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a build, the demo or the tests need and this machine lacks.
 #
-#   packaging/deps.sh COMMAND...     commands: go redis-server strace cc openssl python3 promtool prometheus systemd-nspawn mmdebstrap lintian rpmlint rpm
+#   packaging/deps.sh COMMAND...     commands: go redis-server redis-cli certbot strace cc openssl python3 promtool prometheus systemd-nspawn mmdebstrap lintian rpmlint rpm
 #
 # It asks for nothing that is there already. Without the means to install
 # (another package manager, no root, no sudo without a password) it says what
@@ -14,7 +14,8 @@ package() {
 	apt:go) echo golang-go ;;
 	dnf:go) echo golang ;;
 	apt:redis-server) echo redis-server ;;
-	dnf:redis-server) echo redis ;;
+	apt:redis-cli) echo redis-tools ;;
+	dnf:redis-server | dnf:redis-cli) echo redis ;;
 	apt:cc) echo gcc libc6-dev ;;
 	apt:systemd-nspawn | dnf:systemd-nspawn) echo systemd-container ;;
 	apt:promtool) echo prometheus ;;

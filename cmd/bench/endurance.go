@@ -36,7 +36,7 @@ func (b *bench) measureEndurance(ctx context.Context) (e endurance, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	e.Load, e.EarlyAfter, e.LateAfter = load, max(b.opts.rotations/10, 1), b.opts.rotations
-	h, err := b.startHost(ctx, "endurance")
+	h, err := b.startHost(ctx, "endurance", testbed.HostOptions{})
 	if err != nil {
 		return e, err
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,10 +17,12 @@ type idle struct {
 	Busy         vitals        // right after three rotations
 	Window, Rest time.Duration // how long nothing had happened at Early, and at Late
 	Early, Late  vitals
+	Step         vitals // step's daemon at Late, after as many renewals
 
 	Wakeups   int64 // in the window, of the agent without a watchdog
 	Watched   int64 // of the agent with one
 	Empty     int64 // of a Go program that waits for a signal and does nothing else
+	StepWaked int64 // of step's daemon
 	Pings     int64 // that the watched agent sent
 	WantPings int64
 }
@@ -30,9 +30,9 @@ type idle struct {
 // watchdog is the limit that the watched agent is told. It pings twice as often.
 const watchdog = 20 * time.Second
 
-// measureIdle lets three processes do nothing at the same time: an agent, an
-// agent whose service manager expects pings, and an empty Go program, which
-// shows what the runtime does by itself.
+// measureIdle lets four processes do nothing at the same time: an agent, an
+// agent whose service manager expects pings, an empty Go program, which
+// shows what the runtime does by itself, and step's daemon.
 func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 	r := idle{Window: b.opts.idle, Rest: max(b.opts.rest, b.opts.idle), WantPings: int64(b.opts.idle / (watchdog / 2))}
 	info, err := os.Stat(b.Agent)
@@ -40,23 +40,31 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 		return r, err
 	}
 	r.Binary = info.Size()
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: b.Path("notify.sock"), Net: "unixgram"})
+	m, err := b.listenNotify("notify.sock")
 	if err != nil {
 		return r, err
 	}
-	defer manager.Close()
-	var pings atomic.Int64
-	go countPings(manager, &pings)
-	plain, err := b.startHost(ctx, "plain")
+	defer m.conn.Close()
+	plain, err := b.startHost(ctx, "plain", testbed.HostOptions{})
 	if err != nil {
 		return r, err
 	}
 	defer plain.Stop()
-	watched, err := b.startHost(ctx, "watched", "NOTIFY_SOCKET="+b.Path("notify.sock"), fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
+	watched, err := b.startHost(ctx, "watched", testbed.HostOptions{}, m.env, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
 	if err != nil {
 		return r, err
 	}
 	defer watched.Stop()
+	peer, err := b.newPeer(ctx, "daemon")
+	if err != nil {
+		return r, err
+	}
+	defer peer.Stop()
+	daemon, err := peer.startDaemon(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer daemon.Stop(syscall.SIGTERM)
 	self, err := os.Executable()
 	if err != nil {
 		return r, err
@@ -72,14 +80,17 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 				return r, err
 			}
 		}
+		if _, err := turn(ctx, peer.Address, func() error { return hangUp(daemon) }); err != nil {
+			return r, err
+		}
 	}
 	if r.Busy, err = readVitals(plain.Agent.PID()); err != nil {
 		return r, err
 	}
-	return r, r.watch(ctx, &pings, []*testbed.Process{plain.Agent, watched.Agent, empty})
+	return r, r.watch(ctx, &m.pings, []*testbed.Process{plain.Agent, watched.Agent, empty, daemon})
 }
 
-// watch counts the wake-ups of the three processes while nothing happens, and
+// watch counts the wake-ups of the processes while nothing happens, and
 // reads the memory of the first at the end and once more later.
 func (r *idle) watch(ctx context.Context, pings *atomic.Int64, processes []*testbed.Process) (err error) {
 	for _, p := range processes {
@@ -101,14 +112,17 @@ func (r *idle) watch(ctx context.Context, pings *atomic.Int64, processes []*test
 	if err != nil {
 		return err
 	}
-	r.Wakeups, r.Watched, r.Empty = after[0]-before[0], after[1]-before[1], after[2]-before[2]
+	r.Wakeups, r.Watched, r.Empty, r.StepWaked = after[0]-before[0], after[1]-before[1], after[2]-before[2], after[3]-before[3]
 	if r.Early, err = readVitals(processes[0].PID()); err != nil {
 		return err
 	}
 	if err := testbed.Sleep(ctx, r.Rest-time.Since(began)); err != nil {
 		return err
 	}
-	r.Late, err = readVitals(processes[0].PID())
+	if r.Late, err = readVitals(processes[0].PID()); err != nil {
+		return err
+	}
+	r.Step, err = readVitals(processes[3].PID())
 	return err
 }
 
@@ -121,19 +135,4 @@ func countWakeups(processes []*testbed.Process) (counts []int64, err error) {
 		counts = append(counts, n)
 	}
 	return counts, nil
-}
-
-// countPings counts the watchdog's pings, as systemd does, until conn is closed.
-// It receives all the time, because a sender to a full socket would wait.
-func countPings(conn *net.UnixConn, pings *atomic.Int64) {
-	text := make([]byte, 4<<10)
-	for {
-		n, err := conn.Read(text)
-		if err != nil {
-			return
-		}
-		if strings.Contains(string(text[:n]), "WATCHDOG=1") {
-			pings.Add(1)
-		}
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"redis-cert-agent/cmd/internal/testbed"
 )
 
 // A rotation compares the agent's rotation with its own parts.
@@ -30,7 +32,7 @@ const warmUp = 10
 
 // measureRotation takes turns: the daemon, each part, the daemon, and so on.
 func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
-	h, err := b.startHost(ctx, "rotation")
+	h, err := b.startHost(ctx, "rotation", testbed.HostOptions{})
 	if err != nil {
 		return rotation{}, err
 	}
@@ -60,14 +62,13 @@ type round struct {
 // round waits before and after the daemon's turn until the agent is idle: what
 // it does after its answer must not slow down what is measured next.
 func (x *bare) round(ctx context.Context) (r round, err error) {
-	const still = 12 * time.Millisecond
-	if err := awaitIdle(ctx, x.host.Agent, still); err != nil {
+	if err := awaitIdle(ctx, x.host.Agent, stillFor); err != nil {
 		return r, err
 	}
 	if r.whole, err = timed(ctx, x.host.rotate); err != nil {
 		return r, err
 	}
-	if err := awaitIdle(ctx, x.host.Agent, still); err != nil {
+	if err := awaitIdle(ctx, x.host.Agent, stillFor); err != nil {
 		return r, err
 	}
 	for _, p := range []struct {
@@ -96,21 +97,13 @@ func timed(ctx context.Context, do func(context.Context) error) (time.Duration, 
 }
 
 func summarise(rounds []round) rotation {
-	median := func(of func(round) time.Duration) time.Duration {
-		var all []time.Duration
-		for _, r := range rounds {
-			all = append(all, of(r))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
 	out := rotation{
 		Rounds: len(rounds),
-		Sum:    median(func(r round) time.Duration { return r.sum }),
-		Whole:  median(func(r round) time.Duration { return r.whole }),
+		Sum:    median(rounds, func(r round) time.Duration { return r.sum }),
+		Whole:  median(rounds, func(r round) time.Duration { return r.whole }),
 	}
 	for i, p := range rounds[0].parts {
-		out.Parts = append(out.Parts, part{p.Name, median(func(r round) time.Duration { return r.parts[i].Took })})
+		out.Parts = append(out.Parts, part{p.Name, median(rounds, func(r round) time.Duration { return r.parts[i].Took })})
 	}
 	var ratios []float64
 	for _, r := range rounds {

@@ -63,7 +63,7 @@ func (d *demo) say(who, format string, args ...any) {
 
 // start starts the agent, then redis-server, then clients.
 func (d *demo) start(ctx context.Context) (err error) {
-	if d.host, err = d.bed.NewHost("host", ""); err != nil {
+	if d.host, err = d.bed.NewHost("host", testbed.HostOptions{}); err != nil {
 		return err
 	}
 	if err := d.host.StartAgent(ctx); err != nil {

@@ -65,7 +65,7 @@ func (s *scene) start(ctx context.Context, binary string) error {
 		if err != nil {
 			return err
 		}
-		h, err := s.StartHost(ctx, name, fmt.Sprintf("metrics: {listen: %q}\n", address))
+		h, err := s.StartHost(ctx, name, testbed.HostOptions{Config: fmt.Sprintf("metrics: {listen: %q}\n", address)})
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -72,15 +74,15 @@ type Testbed struct {
 	RedisVersion string
 
 	// What the authority says of itself.
-	URL, Fingerprint, PasswordFile string
-	Roots                          *x509.CertPool
+	URL, Fingerprint, PasswordFile, RootFile string
+	Directory                                string // the URL of ACME
+	Challenges                               string // the address at which the authority expects http-01 answers
+	RedisPasswordFile                        string // with the password of every redis-server
+	Roots                                    *x509.CertPool
 
-	dir         string
-	acme        string // directory URL
-	challenges  string // the address at which the authority expects http-01 answers
-	ca          *Process
-	running     []*Process // all that were started, in this order
-	redisSecret string     // file with the password of every redis-server
+	dir     string
+	ca      *Process
+	running []*Process // all that were started, in this order
 }
 
 // open makes a directory and an authority, and starts the authority. After a
@@ -94,11 +96,11 @@ func open(ctx context.Context, o Options) (*Testbed, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Testbed{Options: o, dir: dir, redisSecret: filepath.Join(dir, "redis-password")}
+	t := &Testbed{Options: o, dir: dir, RedisPasswordFile: filepath.Join(dir, "redis-password")}
 	if m := regexp.MustCompile(`v=(\S+)`).FindSubmatch(out); m != nil {
 		t.RedisVersion = string(m[1])
 	}
-	if err := os.WriteFile(t.redisSecret, []byte(Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(t.RedisPasswordFile, []byte(Password+"\n"), 0o600); err != nil {
 		return t, err
 	}
 	if err := t.initCA(ctx); err != nil {
@@ -155,20 +157,21 @@ func (t *Testbed) initCA(ctx context.Context) error {
 	for _, f := range regexp.MustCompile(`(?m)^(url|fingerprint|password|root|acme)\s+(\S+)$`).FindAllStringSubmatch(string(out), -1) {
 		said[f[1]] = f[2]
 	}
-	t.URL, t.Fingerprint, t.PasswordFile, t.acme = said["url"], said["fingerprint"], said["password"], said["acme"]
-	root, err := os.ReadFile(said["root"])
+	t.URL, t.Fingerprint, t.PasswordFile = said["url"], said["fingerprint"], said["password"]
+	t.RootFile, t.Directory = said["root"], said["acme"]
+	root, err := os.ReadFile(t.RootFile)
 	if err != nil {
 		return err
 	}
 	t.Roots = x509.NewCertPool()
 	t.Roots.AppendCertsFromPEM(root)
-	t.challenges, err = FreeAddress()
+	t.Challenges, err = FreeAddress()
 	return err
 }
 
 // StartCA starts the authority, again after StopCA, and waits until it listens.
 func (t *Testbed) StartCA(ctx context.Context) error {
-	_, port, err := net.SplitHostPort(t.challenges)
+	_, port, err := net.SplitHostPort(t.Challenges)
 	if err != nil {
 		return err
 	}
@@ -193,13 +196,25 @@ func (p *Process) Listens(ctx context.Context, address string) error {
 	})
 }
 
+// Ports are below the range from which Linux takes those of outgoing connections
+// (net.ipv4.ip_local_port_range, 32768 to 60999 by default), so that none takes one
+// before a server listens there.
+const lowPort, highPort = 10_000, 32_768
+
+// ports counts those that were given, so that none is given twice. The first one is
+// random, because other programs do the same.
+var firstPort, ports = rand.Uint32N(highPort - lowPort), atomic.Uint32{}
+
 // FreeAddress returns a loopback address at which nothing listens at this moment.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+func FreeAddress() (address string, err error) {
+	for range 100 {
+		var l net.Listener
+		port := lowPort + (firstPort+ports.Add(1))%(highPort-lowPort)
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
 
 // Sleep waits for d, or until ctx ends.
