@@ -43,6 +43,9 @@ func (r *Redis) handshake(ctx context.Context, to route, t Trust, accept verifie
 		g.asked = true
 		return r.present(&g, t), nil
 	}
+	if r.tickets != nil {
+		config.ClientSessionCache = r.tickets
+	}
 	tlsConn := tls.Client(conn, config)
 	within, cancel := context.WithTimeout(ctx, r.server.Timeout)
 	defer cancel()

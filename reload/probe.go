@@ -34,6 +34,12 @@ type Probe struct {
 // are ErrUnreachable, ErrRefused, what Server.Client returned, and the
 // context's; the probe says how far it got all the same.
 func (r *Redis) Probe(ctx context.Context, t Trust) (Probe, error) {
+	return r.probe(ctx, t, r.ping)
+}
+
+// probe is Probe, with how to find out why the server refuses the client after a handshake
+// that seems to have succeeded.
+func (r *Redis) probe(ctx context.Context, t Trust, refusedBy func(context.Context, handshake) (string, error)) (Probe, error) {
 	to := r.server.tlsRoute()
 	within, stop := endOnPlaintext(ctx, to)
 	g, err := r.handshake(within, to, t, acceptAny)
@@ -48,7 +54,7 @@ func (r *Redis) Probe(ctx context.Context, t Trust) (Probe, error) {
 	case g.clientErr != nil:
 		err = fmt.Errorf("client certificate: %w", g.clientErr)
 	case errors.Is(err, ErrClientCertificate): // TLS 1.2
-		p.Refusal, err = refusal(err), nil
+		p.Refusal, err = refusalOf(err), nil
 	case errors.As(err, &notTLS):
 		err = notTLSFault(to, err)
 	case err != nil && plaintext != nil && ctx.Err() == nil:
@@ -57,7 +63,7 @@ func (r *Redis) Probe(ctx context.Context, t Trust) (Probe, error) {
 		err = newFault(ErrRefused, err, "%s speaks no TLS 1.2 and no TLS 1.3 (%v)", to.addr, err).
 			withHint("take the old versions out of its tls-protocols")
 	case err == nil && g.asked:
-		p.Refusal, err = r.ping(ctx, g)
+		p.Refusal, err = refusedBy(ctx, g)
 		p.Accepted = err == nil && p.Refusal == ""
 	}
 	if err != nil {
@@ -95,8 +101,8 @@ func (r *Redis) ping(ctx context.Context, g handshake) (refusal string, err erro
 	return "", newFault(ErrUnreachable, err, "ping: %v", err)
 }
 
-// refusal says why the server ended the handshake after the client certificate.
-func refusal(err error) string {
+// refusalOf says why the server ended the handshake after the client certificate.
+func refusalOf(err error) string {
 	if why := alert(err); why != "" {
 		return why
 	}

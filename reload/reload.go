@@ -80,7 +80,10 @@ type Trust struct {
 }
 
 // Redis is one server, ready to be talked to.
-type Redis struct{ server Server }
+type Redis struct {
+	server  Server
+	tickets *tickets // of ProbeBus; nil: none are noted
+}
 
 // New returns the Redis that s describes. What is wrong with s shows at the
 // first call that needs it.

@@ -71,6 +71,7 @@ type Found struct {
 	OnDisk   []*x509.Certificate // of a Server: what its file holds; nil: not known
 	Differs  []string            // of a Server, as in Target
 	Sentinel bool                // of a Server, as in Target
+	Links    []Tried             // of a Server
 
 	Key *Key // of a File; nil: nobody named one
 }

@@ -22,6 +22,9 @@ func (j *judge) server() {
 	for _, d := range j.f.Differs {
 		j.say(Warning, CodeConfig, d, "")
 	}
+	for _, l := range j.f.Links {
+		j.link(l)
+	}
 	if len(j.f.Chain) == 0 || j.f.Err != nil {
 		return // it did not get as far as that
 	}

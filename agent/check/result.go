@@ -90,6 +90,8 @@ const (
 	CodeDrift       = "drift"       // served and on disk differ
 	CodeConfig      = "config"      // the configuration file and the running server differ
 	CodeClientAuth  = "client-auth" // what the server does about client certificates
+	CodeLink        = "link"        // what a connection to another server meets, made as this one makes it
+	CodePlainLink   = "plain-link"  // such a connection is made without TLS
 	CodeUnreachable = "unreachable"
 	CodeMissing     = "missing"    // no such file
 	CodeUnreadable  = "unreadable" // this user may not read it

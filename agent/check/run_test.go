@@ -66,11 +66,11 @@ func TestUnreachable(t *testing.T) {
 		"read: i/o timeout":  &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded},
 		"connection refused": other,
 	} {
-		if got := target.explain(err); !strings.HasPrefix(got.Error(), want) {
+		if got := explain(err, target.Peer.Timeout); !strings.HasPrefix(got.Error(), want) {
 			t.Errorf("%v becomes %v, want %s", err, got, want)
 		}
 	}
-	if err := target.explain(nil); err != nil {
+	if err := explain(nil, 0); err != nil {
 		t.Error(err)
 	}
 	target.Peer = reload.Server{Address: "127.0.0.1:1", Timeout: 1} // too short for any connection

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ type Target struct {
 	Disk     string        // of a Server: the file that it should have loaded; empty: not known
 	Differs  []string      // of a Server: what it runs with and its configuration file says otherwise
 	Sentinel bool          // of a Server: it reads its files only when it starts
+	Links    []Link        // of a Server: to others of its kind
 	Want     Want
 }
 
@@ -65,9 +67,15 @@ func (t Target) probe(ctx context.Context) Found {
 		trust = *t.Pair
 	}
 	f := Found{Target: t.Name(), Kind: Server, Differs: t.Differs, Sentinel: t.Sentinel}
+	f.Links = make([]Tried, len(t.Links))
+	var trying sync.WaitGroup
+	for i, l := range t.Links {
+		trying.Go(func() { f.Links[i] = l.try(ctx) })
+	}
+	defer trying.Wait()
 	f.Probe, f.Err = reload.New(t.Peer).Probe(within, trust)
 	f.Chain = f.Probe.Chain
-	f.Err = t.explain(f.Err)
+	f.Err = explain(f.Err, t.Peer.Timeout)
 	if t.Disk != "" {
 		if file, err := readFile(t.Disk); err == nil {
 			f.OnDisk, _ = cert.ParseChain(file.text) // the file is a target of its own, which says what is wrong with it
@@ -77,14 +85,14 @@ func (t Target) probe(ctx context.Context) Found {
 }
 
 // explain says in plain words what failed before Redis was reached.
-func (t Target) explain(err error) error {
+func explain(err error, timeout time.Duration) error {
 	var unknown *net.DNSError
-	var timeout net.Error
+	var late net.Error
 	switch {
 	case errors.As(err, &unknown) && unknown.IsNotFound:
 		return fmt.Errorf("there is no host %s: check the name", unknown.Name)
-	case errors.Is(err, context.DeadlineExceeded), isConnect(err) && errors.As(err, &timeout) && timeout.Timeout():
-		return fmt.Errorf("no answer within %s: the host is down, a firewall drops what is sent, or redis-server is stuck", t.Peer.Timeout)
+	case errors.Is(err, context.DeadlineExceeded), isConnect(err) && errors.As(err, &late) && late.Timeout():
+		return fmt.Errorf("no answer within %s: the host is down, a firewall drops what is sent, or redis-server is stuck", timeout)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 var parameters = []string{
 	"port", "tls-port", "bind", "unixsocket", "dir", "tls-cert-file", "tls-key-file", "tls-ca-cert-file",
 	"tls-auth-clients", "tls-replication", "tls-cluster", "cluster-enabled", "replicaof", "tls-auto-reload-interval",
+	"tls-client-cert-file", "tls-client-key-file", "tls-expected-peer-name", "cluster-port", "cluster-config-file",
 }
 
 // Ask asks the running server what holds, and returns it with the differences to what

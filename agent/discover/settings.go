@@ -18,7 +18,12 @@ type Settings struct {
 	Cert, Key, CA string // absolute paths where dir is known; empty: none
 	AuthClients   string // yes, no, optional
 
+	ClientCert, ClientKey string // what it presents to others in place of Cert and Key; empty: those
+	PeerName              string // tls-expected-peer-name; empty: any
+
 	TLSReplication, TLSCluster bool
+	ClusterPort                int    // of the bus; 0: 10000 above that of the server
+	Nodes                      string // where a node of a cluster keeps what it knows of the others, an absolute path where dir is known
 	Cluster, Sentinel          bool
 	Master                     string // host:port of whom it replicates; empty: it is a master
 	Password                   bool   // requirepass is set
@@ -34,6 +39,7 @@ var known = []string{
 	"port", "tls-port", "bind", "unixsocket", "dir", "tls-cert-file", "tls-key-file", "tls-ca-cert-file",
 	"tls-auth-clients", "tls-replication", "tls-cluster", "cluster-enabled", "replicaof", "slaveof", "requirepass",
 	"sentinel", "tls-auto-reload-interval",
+	"tls-client-cert-file", "tls-client-key-file", "tls-expected-peer-name", "cluster-port", "cluster-config-file",
 }
 
 // settings reads what the directives mean. Cwd is where the server started, from
@@ -48,6 +54,11 @@ func (v values) settings(cwd string) Settings {
 		AuthClients:    cmp.Or(strings.ToLower(v.first("tls-auth-clients")), "yes"),
 		TLSReplication: v.yes("tls-replication"), TLSCluster: v.yes("tls-cluster"), Cluster: v.yes("cluster-enabled"),
 		Sentinel: sentinel, Password: v.first("requirepass") != "",
+	}
+	s.PeerName, s.ClusterPort = v.first("tls-expected-peer-name"), number(v.first("cluster-port"), 0)
+	s.Nodes = resolve(dir, cmp.Or(v.first("cluster-config-file"), "nodes.conf"))
+	if cert, key := v.first("tls-client-cert-file"), v.first("tls-client-key-file"); cert != "" && key != "" { // of one alone it takes no notice
+		s.ClientCert, s.ClientKey = resolve(dir, cert), resolve(dir, key)
 	}
 	if sentinel && v["port"] == nil {
 		s.Port = 26379

@@ -42,8 +42,13 @@ func (o *checkOptions) configured(ctx context.Context, talk io.Writer) ([]check.
 	if err != nil {
 		return nil, err
 	}
+	here := o.places.Find().Servers
 	for _, s := range slices.Concat(c.Servers, more) {
-		targets = append(targets, o.configuredServer(s, files, want))
+		t := o.configuredServer(s, files, want)
+		if h := at(s.Address, here); h != nil {
+			t.Links = o.links(o.ask(ctx, *h).Server)
+		}
+		targets = append(targets, t)
 	}
 	targets = append(targets, pairTarget(c, files, want))
 	if c.Pair.Paths.CA != "" || !c.External { // who renews by hand may have none

@@ -121,7 +121,7 @@ func (h *hostTargets) add(s hostServer) {
 	if s.Running != nil {
 		role := want
 		role.Role = check.ServerRole
-		t := check.Target{Kind: check.Server, Disk: s.Cert, Want: role, Differs: s.Warnings, Sentinel: s.Sentinel,
+		t := check.Target{Kind: check.Server, Disk: s.Cert, Want: role, Differs: s.Warnings, Sentinel: s.Sentinel, Links: h.o.links(s.Server),
 			Peer: reload.Server{Address: s.address, Timeout: h.o.timeout}}
 		if own, err := readPair(pair.Paths{Cert: s.Cert, Key: s.Key}); err == nil {
 			t.Pair = &reload.Trust{Client: own}

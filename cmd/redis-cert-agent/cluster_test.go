@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"redis-cert-agent/agent/check"
 )
 
 // TestCluster rotates the six nodes of a cluster under load, and cuts every connection
@@ -65,7 +67,31 @@ func TestCluster(t *testing.T) {
 	for _, n := range nodes {
 		n.quiet()
 	}
+	checkLinks(t, nodes)
 	t.Logf("%d connections of the bus were cut", len(before))
+}
+
+// checkLinks holds what check finds out, which reads the nodes' own files, against the cluster.
+func checkLinks(t *testing.T, nodes []*node) {
+	t.Helper()
+	for i, n := range nodes {
+		var want []string
+		for _, other := range nodes {
+			if other != n {
+				want = append(want, "OK a connection to the bus of "+other.bus+", as it would make it again, succeeds")
+			}
+		}
+		if i >= 3 {
+			want = append(want, "OK a connection to its master "+nodes[i-3].addr+", as it would make it again, succeeds")
+		}
+		r, _ := checkHost(t, hostOf(t, n.redis.Dir+"/*.conf", n.redis))
+		got := foundIn(r, n.addr, check.CodeLink)
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: check says\n%q, want\n%q", n.name, got, want)
+		}
+	}
 }
 
 // meet makes a cluster of three masters, with the slots in equal parts, and a replica of
