@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
 )
 
 const opRevoke = "revoke"
@@ -50,15 +51,8 @@ func (c *Client) issued(ctx context.Context, t trust, r ca.Revocation) error {
 		return err
 	}
 	leaf := r.Pair.Leaf()
-	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, CurrentTime: leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)}
-	for _, root := range roots {
-		o.Roots.AddCert(root)
-	}
-	for _, above := range r.Pair.Chain[1:] {
-		o.Intermediates.AddCert(above)
-	}
-	if _, err := leaf.Verify(o); err != nil {
+	halfway := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
+	if _, err := cert.Paths(leaf, r.Pair.Chain[1:], cert.Pool(roots), halfway, x509.ExtKeyUsageAny); err != nil {
 		return ca.Fault(opRevoke, fmt.Errorf("%s: %w (%w)", c.base, ca.ErrOtherIssuer, err))
 	}
 	return nil
