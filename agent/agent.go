@@ -23,6 +23,7 @@ import (
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plan"
+	"redis-cert-agent/agent/roots"
 	"redis-cert-agent/agent/status"
 	"redis-cert-agent/reload"
 )
@@ -126,6 +127,9 @@ type Options struct {
 	Client     Usage               // whether the certificate must serve as a client certificate
 	Roots      []*x509.Certificate // trusted beside what the authority names
 	ExactRoots bool                // ca.crt holds only Roots and what the authority names
+	Grace      time.Duration       // how long a root stays that nobody names nor needs; 0: roots.Book.Grace
+	RootsBook  string              // the file that remembers roots; empty: they are forgotten at the end of the process
+	Shared     *roots.Shared       // with the other agents of the process; nil: there are none
 	Policy     plan.Policy
 
 	Watched    []File        // certificates of others that are watched as well
@@ -181,6 +185,7 @@ type Agent struct {
 	servers     []aboutServer
 	authorities []aboutAuthority
 	files       aboutFiles
+	roots       aboutRoots
 	process     aboutProcess
 	request     request // what a person asks for in this round; zero: nobody asks
 }

@@ -23,6 +23,7 @@ type aboutAuthority struct {
 	inspecting bool          // somebody looks
 	fault      string        // what the next request would meet; empty when nothing is known
 	ahead      time.Duration // of this host's clock, by its last answer
+	named      time.Time     // when it last named its roots
 }
 
 // inspection is what a look at an authority found.
@@ -30,6 +31,7 @@ type inspection struct {
 	authority int
 	ahead     time.Duration
 	err       error
+	named     ca.Named // zero where it did not answer, or cannot be asked
 }
 
 // inspectAt returns when to look at the authority the next time, at the latest.
@@ -66,9 +68,14 @@ func (a *Agent) inspectAuthorities(ctx context.Context, seen observation, wanted
 		}
 		about.inspecting, about.inspected = true, seen.now
 		named := seen.named(a.opt.Authorities[i].Pin)
+		namer, names := a.opt.Authorities[i].Issuer.(ca.Namer)
 		a.beside.Go(func() {
-			ahead, err := inspector.Inspect(ctx, named)
-			a.inspections <- inspection{i, ahead, err} // there is room for one of each
+			found := inspection{authority: i}
+			found.ahead, found.err = inspector.Inspect(ctx, named)
+			if names { // one whose pinned root has gone may still be known by another
+				found.named, _ = namer.Named(ctx, named) // it is asked again
+			}
+			a.inspections <- found // there is room for one of each
 		})
 	}
 }
@@ -78,6 +85,7 @@ func (a *Agent) inspectAuthorities(ctx context.Context, seen observation, wanted
 func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news bool) {
 	about, at := &a.authorities[found.authority], a.opt.Authorities[found.authority]
 	about.inspecting = false
+	news = a.named(found.authority, found.named)
 	apart, fault := far(about.ahead), about.fault
 	if found.err == nil || found.ahead != 0 { // else nobody answered
 		a.compareClocks(ctx, found.authority, found.ahead)
@@ -85,7 +93,7 @@ func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news 
 	apart = apart != far(about.ahead)
 	var e *ca.Error
 	if errors.As(found.err, &e) && e.Absent() {
-		return apart // what was wrong before may be so still
+		return apart || news // what was wrong before may be so still
 	}
 	text := ""
 	if found.err != nil {
@@ -95,7 +103,7 @@ func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news 
 	if fault == "" && text != "" { // once: an authority names each request anew
 		a.opt.Log.Warn(fmt.Sprintf("%s: %s", at.URL, text), slog.String(journal.KeyIssuer, at.URL), slog.String(journal.KeyError, text))
 	}
-	return apart || (text == "") != (fault == "")
+	return apart || news || (text == "") != (fault == "")
 }
 
 // compareClocks takes note of how far this host's clock is ahead of that of authority i,

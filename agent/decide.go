@@ -36,6 +36,7 @@ func (a *Agent) facts(seen observation) plan.Facts {
 		Unsaved:  a.newest.unsaved.usable(seen.now) || a.newest.unsaved.pending(seen.now),
 		External: a.external != nil, Settle: seen.settle, Seen: a.allFresh(),
 	}
+	f.Bundle, f.Bundling, f.Waits = len(seen.added)+len(seen.left) > 0, a.roots.failed, a.keptBack(seen)
 	f.Newest = a.planned(seen)
 	f.Hold = a.hold(seen.now, f.Newest)
 	if g := seen.newest; g != nil {

@@ -56,6 +56,7 @@ type testCA struct {
 	refuses  error                     // what Inspect finds
 	ahead    time.Duration             // by how much this host's clock is ahead of its
 	chain    bool                      // it sends its root behind the leaf
+	names    []*x509.Certificate       // the roots that it names; nil: its own
 	issued   int
 	asked    int
 }
@@ -128,7 +129,31 @@ func (c *testCA) Issue(_ context.Context, r ca.Request) (ca.Issued, error) {
 	if c.chain {
 		chain = append(chain, c.root)
 	}
-	return ca.Issued{Chain: chain, Key: key, Roots: []*x509.Certificate{c.root}, Issuer: "the test CA", Method: "sign", Ahead: c.ahead}, nil
+	return ca.Issued{Chain: chain, Key: key, Roots: c.named(), Issuer: "the test CA", Method: "sign", Ahead: c.ahead}, nil
+}
+
+func (c *testCA) named() []*x509.Certificate {
+	if c.names != nil {
+		return c.names
+	}
+	return []*x509.Certificate{c.root}
+}
+
+// Named implements ca.Namer.
+func (c *testCA) Named(context.Context, []*x509.Certificate) (ca.Named, error) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	if c.err != nil {
+		return ca.Named{}, c.err
+	}
+	return ca.Named{Roots: c.named()}, nil
+}
+
+// move has the authority sign below the root of another, and name these.
+func (c *testCA) move(to *testCA, names ...*x509.Certificate) {
+	fakes.Lock()
+	defer fakes.Unlock()
+	c.root, c.key, c.names = to.root, to.key, names
 }
 
 func (c *testCA) Inspect(context.Context, []*x509.Certificate) (time.Duration, error) {
@@ -150,7 +175,8 @@ type testRedis struct {
 	sentinel             bool
 	caFile               string // its tls-ca-cert-file
 	peerName, clientUser string
-	denies               error // what it answers to questions for its settings
+	denies               error  // what it answers to questions for its settings
+	loaded               func() // is called when it has read its files again
 	reloads              int
 	looks                int
 }
@@ -231,6 +257,9 @@ func (r *testRedis) reload(context.Context) error {
 	r.reloads++
 	if err := r.read(); err != nil {
 		return errors.Join(reload.ErrRefused, err)
+	}
+	if r.loaded != nil {
+		r.loaded()
 	}
 	return nil
 }

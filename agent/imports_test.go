@@ -15,6 +15,7 @@ import (
 var allowed = map[string][]string{
 	"agent/cert":                  {"agent/option", "agent/plain"},
 	"agent/secret":                {"agent/disk"},
+	"agent/roots":                 {"agent/cert", "agent/disk"},
 	"agent/option":                {"agent/disk", "agent/secret"},
 	"agent/config":                {"agent/ca/acme", "agent/ca/step", "agent/cert", "agent/disk", "agent/metrics", "agent/notify", "agent/option", "agent/pair", "agent/plan", "agent/secret", "reload"},
 	"agent/plan":                  {"agent/option"},
@@ -36,8 +37,8 @@ var allowed = map[string][]string{
 	"agent/truststore":            {"agent/cert", "agent/disk", "agent/plain"},
 	"agent/notify":                {"agent/disk", "agent/journal", "agent/option", "agent/plain", "agent/plan", "agent/secret", "agent/status"},
 	"agent/check":                 {"agent/cert", "agent/disk", "agent/plain", "reload"},
-	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/disk", "agent/journal", "agent/plain", "agent/sdnotify", "agent/status", "reload"},
-	"agent/daemon":                {"agent", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/config", "agent/control", "agent/discover", "agent/disk", "agent/journal", "agent/metrics", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/plan", "agent/sdnotify", "agent/status", "reload"},
+	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/disk", "agent/journal", "agent/plain", "agent/roots", "agent/sdnotify", "agent/status", "reload"},
+	"agent/daemon":                {"agent", "agent/roots", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/config", "agent/control", "agent/discover", "agent/disk", "agent/journal", "agent/metrics", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/plan", "agent/sdnotify", "agent/status", "reload"},
 	"agent/doctor":                {"agent/ca", "agent/cert", "agent/config", "agent/control", "agent/daemon", "agent/discover", "agent/disk", "agent/journal", "agent/pair", "agent/plain", "agent/status", "reload"},
 	"cmd/redis-cert-agent":        {"agent/ca/step", "agent/cert", "agent/check", "agent/config", "agent/control", "agent/daemon", "agent/discover", "agent/disk", "agent/doctor", "agent/journal", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/sdnotify", "agent/setup", "agent/status", "agent/truststore", "reload"},
 	"cmd/redis-cert-ca/authority": {"agent/disk", "agent/plain"},

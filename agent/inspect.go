@@ -117,7 +117,7 @@ func (a *Agent) learnKind(seen observation, i int, settings reload.Settings) {
 	}
 	if s.sentinel { // it was asked to before it was known
 		m := &a.newest.servers[i]
-		m.err, m.failed = nil, plan.Attempts{}
+		m.err, m.failed, m.behind = nil, plan.Attempts{}, false
 	}
 }
 

@@ -32,6 +32,7 @@ type candidate struct {
 	pair   *cert.Pair
 	origin pair.Origin
 	from   string // the authority's URL
+	waits  bool   // until the servers trust its root
 }
 
 // begins returns when the whole chain is valid, unless some of it has ended by then.
@@ -56,7 +57,16 @@ func (a *Agent) issue(ctx context.Context, seen observation, step plan.Step) err
 		return a.postpone(c)
 	}
 	if err == nil {
-		err = a.save(c)
+		var wait bool
+		if wait, err = a.keepBack(ctx, seen, c); wait {
+			c.waits = true
+			return a.holdBack(c)
+		}
+	}
+	if err == nil {
+		err = a.save(ctx, c, seen)
+	} else if c != nil {
+		a.newest.unsaved = c
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // stopped, not failed
@@ -79,6 +89,13 @@ func (a *Agent) issue(ctx context.Context, seen observation, step plan.Step) err
 		append(about(leaf), slog.String(journal.KeyMethod, c.origin.Method), slog.String(journal.KeyIssuer, c.from),
 			slog.Duration(journal.KeyDuration, now().Sub(start)))...)
 	return nil
+}
+
+// holdBack keeps a certificate until the servers trust its root.
+func (a *Agent) holdBack(c *candidate) error {
+	a.newest.unsaved = c
+	a.newest.issuing, a.newest.issueFailed = plan.Attempts{}, status.Failure{}
+	return a.keepAttempts()
 }
 
 // postpone keeps a certificate that begins soon. It is put on disk then, and no other is
@@ -167,6 +184,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 		return nil, a.refuse(ctx, i, issued, err)
 	}
 	*attempts = plan.Attempts{}
+	a.namedAtIssue(i, issued.Roots)
 	a.compareClocks(ctx, i, issued.Ahead)
 	a.opt.Tally.count(authority.CA, func(c *status.CA) { c.LastSuccess, c.LastError, c.Succeeded, c.Missed = now(), nil, c.Succeeded+1, 0 })
 	return c, nil
@@ -229,11 +247,15 @@ func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Iss
 }
 
 // save puts c on disk, or keeps it for the next attempt.
-func (a *Agent) save(c *candidate) error {
+func (a *Agent) save(ctx context.Context, c *candidate, seen observation) error {
 	a.newest.unsaved = nil
-	_, err := a.own.Put(c.pair, c.origin)
+	p := *c.pair
+	p.CA = a.bundle(p.CA, seen) // others may have come meanwhile
+	_, err := a.own.Put(&p, c.origin)
 	if err != nil {
 		a.newest.unsaved = c
+	} else if seen.newest != nil {
+		a.tellAdded(ctx, without(p.CA, seen.newest.Pair.CA))
 	}
 	return err
 }

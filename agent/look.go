@@ -24,6 +24,8 @@ type observation struct {
 	settle  time.Time        // until when another program may not have finished with its files
 	clock   error            // why the time cannot be believed
 	recheck time.Time        // when to look at the clock again
+
+	added, left []*x509.Certificate // roots that are to join the bundle of the newest pair, and to leave it
 }
 
 // look reads the disk and the clock. It changes nothing, and asks nobody.
@@ -93,6 +95,7 @@ func (a *Agent) notice(ctx context.Context, seen *observation) {
 	}
 	a.watchRival(ctx, *seen)
 	a.judgeForeign(ctx, seen)
+	a.noticeRoots(ctx, seen)
 }
 
 // handshakes asks every server what it shows, all at the same time, and proves those
@@ -130,7 +133,9 @@ func (a *Agent) handshakes(ctx context.Context, seen observation) {
 		}
 		if proven[i] {
 			a.process.prune = true
+			behind := a.newest.servers[i].behind // a handshake does not show CA certificates
 			a.succeed(ctx, seen, i)
+			a.newest.servers[i].behind = behind
 		}
 	})
 }

@@ -48,6 +48,8 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				waiting = false
 			case <-hints:
 				waiting = a.unchanged()
+			case <-a.opt.Shared.Woken(a.who()):
+				waiting = false
 			case <-idle:
 				a.opt.Idle()
 			case <-watchdog:
@@ -108,6 +110,9 @@ func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
 	if a.process.rehearsal.After(looked) {
 		sooner(a.process.rehearsal)
 	}
+	if a.roots.leaves.After(looked) {
+		sooner(a.roots.leaves)
+	}
 	sooner(a.nextInspection(looked))
 	for _, about := range a.authorities {
 		if next := about.inspectAt(); next.After(looked) {
@@ -151,6 +156,8 @@ func (a *Agent) round(ctx context.Context) (step plan.Step, failure error) {
 		case plan.Issue:
 			failure = a.issue(ctx, seen, step)
 			a.request.tried = true
+		case plan.Bundle:
+			_ = a.changeBundle(ctx, seen) // it has been logged, and is tried again
 		case plan.Load:
 			_ = a.load(ctx, seen, step) // each server's error is its own
 		default:

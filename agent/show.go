@@ -66,7 +66,7 @@ func (a *Agent) status(seen observation, step plan.Step) status.Status {
 	for i := range s.CAs {
 		s.CAs[i].Note, s.CAs[i].Fault = a.opt.Authorities[i].Note, a.authorities[i].fault
 	}
-	s.Certificates = a.watched(seen, step.Due)
+	s.Certificates, s.Roots = a.watched(seen, step.Due), a.rootStatus(seen)
 	if g := seen.disk.Current; g != nil && g.Err == nil {
 		s.Pair = Describe(g)
 	}

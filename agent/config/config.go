@@ -69,8 +69,9 @@ type Issuer struct {
 
 // Roots says what Redis trusts beside the issuing CA.
 type Roots struct {
-	File  string // PEM, or empty
-	Exact bool   // ca.crt holds only these and the CA's; else it keeps what it has
+	File  string        // PEM, or empty
+	Exact bool          // ca.crt holds only these and the CA's; else it keeps what it has
+	Grace time.Duration // how long a root stays that nobody names nor needs; 0: as roots.Book.Grace says
 }
 
 // Monitor says what is watched beside the pair, and when an end is near.

@@ -112,6 +112,8 @@ func (c *Config) fileKeys() []key {
 				meaning: "more root certificates, in PEM, that go into ca.crt"},
 			{name: "policy", without: "merge", example: "exact", take: into(&c.Roots.Exact, parsePolicy),
 				meaning: "merge keeps what ca.crt holds; exact takes only the roots of the CA and of file"},
+			{name: "grace", without: "the longer of 30 days and the longest lifetime of a certificate that was seen", example: "45d", take: into(&c.Roots.Grace, option.ParseDuration),
+				meaning: "how long a root stays in ca.crt that the CA named once and names no more, after nothing that the agent knows needs it; with exact it goes with the next certificate"},
 		}},
 		{name: "usages", without: "auto", example: "[server, client]", take: usages(&c.Usages),
 			meaning: "the extended key usages the certificate must have: auto finds out whether Redis presents it as a client, or [server], or [server, client]"},

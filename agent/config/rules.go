@@ -43,6 +43,9 @@ func (c *Config) faults(d *document) {
 	if c.External && c.Pair.Paths.Cert+c.Pair.Paths.Key != "" && c.Pair.Paths.CA == "" && c.Roots.File == "" {
 		d.Fault("roots.file", "missing; without paths.ca nothing tells which CA clients trust: write the root's PEM file, for a public CA like /etc/ssl/certs/ca-certificates.crt, or the tls-ca-cert-file of redis.conf as paths.ca")
 	}
+	if c.Roots.Grace < 0 || c.Roots.Grace == 0 && d.Given("roots.grace") {
+		d.Fault("roots.grace", "%s would take a root from clients that still use it; write a time like 30d, or leave it out", c.Roots.Grace)
+	}
 	for i, u := range c.Usages {
 		option.OneOf(d, fmt.Sprintf("usages[%d]", i), u, []string{"server", "client"})
 	}

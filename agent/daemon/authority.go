@@ -54,7 +54,7 @@ func ACME(c *config.Config, warn func(string)) []*ACMEClient {
 }
 
 func newACME(o acme.Options, warn func(string)) *acme.Client {
-	o.FetchRoot, o.Warn = step.FetchRoot, warn
+	o.FetchRoot, o.NamedRoots, o.Warn = step.FetchRoot, step.NamedRoots, warn
 	return acme.New(o)
 }
 

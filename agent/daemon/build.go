@@ -44,6 +44,7 @@ func (d *Daemon) build(r resolution, store agent.Store) (*agent.Agent, error) {
 	o.Log, o.Board, o.Tally = d.log, d.board, d.tally
 	o.Successor, o.Missing = d.successor, r.missing
 	o.Watched, o.Attempts, o.Needs = watched(c), attempts(c, c.Pair.Dir), needs(c)
+	o.RootsBook = rootsBook(c.Pair.Dir)
 	for _, s := range c.Servers {
 		s.Warn = agent.Relaxed(d.log, s.Address, s.InsecureSkipVerify)
 		o.Servers = append(o.Servers, agent.Server{Name: s.Address, Redis: reload.New(s)})
@@ -63,6 +64,8 @@ func (d *Daemon) options(c *config.Config, client string) (agent.Options, error)
 		ReuseKey:   c.ReuseKey,
 		Roots:      roots,
 		ExactRoots: c.Roots.Exact,
+		Grace:      c.Roots.Grace,
+		Shared:     &d.roots,
 		Policy:     c.Policy,
 		Warn:       c.Monitor.Warn,
 		Crit:       c.Monitor.Crit,
@@ -85,6 +88,9 @@ func attempts(c *config.Config, dir string) string {
 	}
 	return ""
 }
+
+// rootsBook returns the file in dir that remembers roots.
+func rootsBook(dir string) string { return filepath.Join(dir, "roots.json") }
 
 // watched returns the certificates of others that c names.
 func watched(c *config.Config) []agent.File {

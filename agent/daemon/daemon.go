@@ -19,6 +19,7 @@ import (
 	"redis-cert-agent/agent/discover"
 	"redis-cert-agent/agent/journal"
 	"redis-cert-agent/agent/notify"
+	"redis-cert-agent/agent/roots"
 	"redis-cert-agent/agent/sdnotify"
 	"redis-cert-agent/agent/status"
 )
@@ -34,6 +35,7 @@ type Daemon struct {
 
 	active    *active
 	pairs     clientPairs
+	roots     roots.Shared
 	finder    finder
 	findEvery time.Duration
 	changes   chan change

@@ -50,9 +50,11 @@ func (p *clientPairs) begin(d *Daemon, c *config.Config) {
 	before, ended := p.ended, make(chan struct{})
 	p.ended, p.stop = ended, cancel
 	boards, running := d.board.Below(len(c.ClientPairs)), map[string]*active{}
+	var names []string
 	for _, client := range c.ClientPairs {
-		running[client.Name] = newActive()
+		running[client.Name], names = newActive(), append(names, client.Name)
 	}
+	d.roots.Expect(names)
 	p.mu.Lock()
 	p.running = running
 	p.mu.Unlock()
@@ -201,7 +203,7 @@ func (p *clientPair) open() (agent.Store, *agent.Agent, error) {
 	o.Store, o.Names, o.Client, o.Instance = store, p.pair.Names, usage(p.pair.Usages), p.pair.Name
 	o.Log, o.Board, o.Tally = p.log, p.board, p.d.pairs.tally(p.pair.Name)
 	o.Successor = true
-	o.Attempts = attempts(p.c, p.pair.Pair.Dir)
+	o.Attempts, o.RootsBook = attempts(p.c, p.pair.Pair.Dir), rootsBook(p.pair.Pair.Dir)
 	o.Servers = []agent.Server{{Name: p.pair.Name, Redis: p.change(store), NoServer: true}}
 	return store, agent.New(o), nil
 }

@@ -42,6 +42,9 @@ var (
 	NotifyFailed     = Event{"notify-failed", "ca8e732cb1424b07b315da6f0cf4805e", slog.LevelWarn}
 	AnotherRenewer   = Event{"another-renewer", "609aafa2d6ef4461ae8a7acaef3816ac", slog.LevelWarn}
 	RehearsalFailed  = Event{"rehearsal-failed", "0540b27b977c4e149cf8391af5b9e260", slog.LevelWarn}
+	RootAdded        = Event{"root-added", "7a61ed348f2a41f8b793459df1984d88", LevelNotice}
+	RootsLoaded      = Event{"roots-loaded", "8713bbc5636444a38db997195723ae76", LevelNotice}
+	RootLeft         = Event{"root-left", "7a167ccaff56458db3a45ba71ab669dd", LevelNotice}
 	RenewalRequested = Event{"renewal-requested", "efb10e35fdd3484980282ccbb51d4bc9", slog.LevelInfo}
 )
 
@@ -50,7 +53,7 @@ func Events() []Event {
 	return []Event{
 		Started, Stopped, WaitingForFirst, Issued, IssueFailed, GateRefused, Loaded, ReloadFailed, ServerDown, RolledBack,
 		Adopted, ForeignBad, ExpiredRecovery, VerificationSkip, ClockHeld, ClocksDiffer, ServerFound, ConfigReloaded, ConfigRefused,
-		RenewalRequested, AnotherRenewer, RehearsalFailed, WindowMoved, Expiring, Notified, NotifyFailed,
+		RenewalRequested, AnotherRenewer, RehearsalFailed, RootAdded, RootsLoaded, RootLeft, WindowMoved, Expiring, Notified, NotifyFailed,
 	}
 }
 

@@ -33,6 +33,10 @@ type Facts struct {
 
 	Suggest time.Time // when to ask the authority for its renewal window; zero means never
 
+	Bundle   bool      // other CA certificates are to stand beside Newest
+	Bundling Attempts  // failures to put them there
+	Waits    time.Time // until when a new certificate is kept back until all servers trust its root; zero: it is not
+
 	External bool      // another program renews Newest: nothing is issued
 	Settle   time.Time // until when that program may not have finished with its files; zero: it has
 }
@@ -85,12 +89,13 @@ type Action int
 
 // The actions, in the order in which they are preferred.
 const (
-	Wait  Action = iota // nothing until Step.At or a hint
-	Adopt               // take in the pair that another program put there
-	Ask                 // ask the authority when it wants the newest pair renewed
-	Issue               // get a new certificate
-	Look                // see what the servers show
-	Load                // make servers load the newest pair, and prove it
+	Wait   Action = iota // nothing until Step.At or a hint
+	Adopt                // take in the pair that another program put there
+	Ask                  // ask the authority when it wants the newest pair renewed
+	Issue                // get a new certificate
+	Look                 // see what the servers show
+	Load                 // make servers load the newest pair, and prove it
+	Bundle               // put other CA certificates beside the newest pair
 )
 
 func (a Action) String() string {
@@ -105,6 +110,8 @@ func (a Action) String() string {
 		return "look"
 	case Load:
 		return "load"
+	case Bundle:
+		return "bundle"
 	}
 	return "wait"
 }
@@ -144,6 +151,10 @@ func next(now time.Time, f Facts, p Policy) Step {
 		}
 	}
 	s := issue(now, f, p)
+	if b := bundle(now, f, &again); b != nil {
+		b.Due, b.Wanted = s.Due, s.Wanted
+		return *b
+	}
 	if s.Do == Issue {
 		return s
 	}

@@ -22,6 +22,7 @@ func (s Status) WriteText(w io.Writer, color bool) error {
 	s.writePair(p)
 	s.writeCA(p)
 	s.writeServers(p)
+	s.writeRoots(p)
 	s.writePairs(p)
 	s.writeWatched(p)
 	s.writeProblems(p)

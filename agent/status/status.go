@@ -53,6 +53,7 @@ type Status struct {
 	RehearsalDue time.Time     `json:"rehearsal_due,omitzero"`    // when the next one is due
 	RefusedBy    string        `json:"refused_by_some,omitempty"` // why some clients refuse the newest pair, which others accept
 	Certificates []Certificate `json:"certificates,omitempty"`    // everything that can expire
+	Roots        []Root        `json:"roots,omitempty"`           // in ca.crt, that an authority names or has named
 	IssueError   *Failure      `json:"issue_error,omitempty"`     // of the last attempt at a certificate, when that failed
 	FilesError   string        `json:"files_error,omitempty"`     // what is wrong with the pair that another program put there
 	Missing      string        `json:"servers_missing,omitempty"` // why a server that the configuration means is not known

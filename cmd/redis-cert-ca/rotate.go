@@ -31,8 +31,9 @@ certificate after that restart, when every agent has renewed, and is refused
 before. You may stop between steps for as long as you like. Without a step this
 prints how far the rotation has come.
 
-Agents learn of a new root at their next renewal and put it into their ca.crt.
-Clients of Redis that keep a copy of it must be given the new one, before "use".`,
+Agents learn of a new root within a day, or at their next renewal, and put it into
+their ca.crt, which every server loads before a certificate of that root. Clients of
+Redis that keep a copy of it must be given the new one, before "use".`,
 		Example: `  redis-cert-ca rotate add && systemctl restart redis-cert-ca
   redis-cert-ca rotate`,
 		ValidArgs: []string{"add", "use", "retire"},
@@ -103,7 +104,8 @@ func writeNext(b *bytes.Buffer, r *authority.Rotation) {
 	}
 	switch {
 	case r.Added != nil:
-		fmt.Fprintf(b, `%sAgents then learn of the added root as they renew.
+		fmt.Fprintf(b, `%sAgents then learn of the added root, within a day or as they renew: redis-cert-agent
+status lists it on each host, and says when every server there has loaded it.
 Give it to clients of Redis that keep a CA file of their own: %s
 
 Next, safe %s: redis-cert-ca rotate use

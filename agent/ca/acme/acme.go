@@ -29,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/option"
 )
@@ -123,7 +124,7 @@ func (c *Client) roots(ctx context.Context, named []*x509.Certificate) ([]*x509.
 	c.mu.Unlock()
 	if root == nil {
 		var err error
-		root, err = c.opts.FetchRoot(ctx, (&url.URL{Scheme: c.base.Scheme, Host: c.base.Host}).String(), c.opts.Fingerprint)
+		root, err = c.opts.FetchRoot(ctx, c.origin(), c.opts.Fingerprint)
 		if err != nil && len(named) > 0 && ctx.Err() == nil {
 			return cert.Merge(c.opts.Roots, named), nil
 		}
@@ -134,7 +135,22 @@ func (c *Client) roots(ctx context.Context, named []*x509.Certificate) ([]*x509.
 		c.fetched = root
 		c.mu.Unlock()
 	}
-	return cert.Merge([]*x509.Certificate{root}, c.opts.Roots), nil
+	return cert.Merge([]*x509.Certificate{root}, c.opts.Roots, named), nil
+}
+
+// Named implements [ca.Namer]. ACME has no way to ask for roots; a step-ca, which is
+// recognised by its fingerprint, has one beside it. Another authority names none: what its
+// chains lead to tells.
+func (c *Client) Named(ctx context.Context, known []*x509.Certificate) (ca.Named, error) {
+	if c.opts.Fingerprint == "" || c.opts.NamedRoots == nil {
+		return ca.Named{}, nil
+	}
+	return c.opts.NamedRoots(ctx, c.origin(), c.opts.Fingerprint, cert.Merge(c.opts.Roots, known))
+}
+
+// origin is the address of the CA without a path.
+func (c *Client) origin() string {
+	return (&url.URL{Scheme: c.base.Scheme, Host: c.base.Host}).String()
 }
 
 // lower returns names as a CA compares them, each once: DNS names in lower case

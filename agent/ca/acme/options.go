@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/disk"
 	"redis-cert-agent/agent/option"
@@ -39,6 +40,9 @@ type Options struct {
 	// called until it succeeds once; where it fails, the roots that the CA named
 	// before serve.
 	FetchRoot func(ctx context.Context, url, fingerprint string) (*x509.Certificate, error)
+	// NamedRoots gets the roots that the CA at url, which has that fingerprint, wants
+	// clients to trust. Known are trusted for the connection as well.
+	NamedRoots func(ctx context.Context, url, fingerprint string, known []*x509.Certificate) (ca.Named, error)
 
 	// AccountKeyFile holds the account's private key in PEM. It is made when
 	// it does not exist, with mode 0600, and never changed; its directory must
