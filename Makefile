@@ -73,7 +73,7 @@ bin/step:
 
 # From a Prometheus that scrapes three agents for ten minutes while a few things go
 # wrong.
-picture: bin/redis-cert-agent bin/redis-cert-ca bin/picture ## draw the picture in the README, docs/metrics.svg
+picture: bin/redis-cert-agent bin/redis-cert-ca bin/picture ## draw the picture in docs/metrics.md, docs/metrics.svg
 	@packaging/deps.sh redis-server prometheus
 	@packaging/progress.sh 'the picture takes ten minutes' bin/picture -o docs/metrics.svg
 

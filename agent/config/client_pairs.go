@@ -37,7 +37,7 @@ func clientPairKeys(p *ClientPair) []key {
 	return []key{
 		{name: "name", example: "exporter", take: text(&p.Name),
 			meaning: "names the pair in its directory, pairs/NAME in directory, and in the log; its files are current/redis.crt, current/redis.key and current/ca.crt there"},
-		{name: "names", example: "[exporter.internal]", take: list(&p.Names, option.ParseName),
+		{name: "names", example: "[exporter.internal]", take: list(&p.Names, parseName),
 			meaning: "the DNS names and IP addresses in this certificate; a step-ca makes the first its common name, by which tls-auth-clients-user knows the user of Redis"},
 		{name: "usages", without: "[client]", example: "[server, client]", take: usages(&p.Usages),
 			meaning: "the extended key usages that this certificate must have: [client], [server], or both"},

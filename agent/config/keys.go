@@ -34,8 +34,8 @@ func (c *Config) keys() []key {
 		{name: "issuer", example: "[{step: {url: https://ca.internal:9000, fingerprint: 0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3, provisioner: redis}}, {acme: {directory: https://ca.internal:9000/acme/acme/directory}}]",
 			take: c.issuers, below: new(Issuer).keys(),
 			meaning: "a mapping with one kind of CA, step or acme; or a list of such mappings, of which the second is asked when the first fails; or none, where another program renews the pair at paths and the agent only watches, loads and proves it"},
-		{name: "names", example: "[redis1.internal, 10.0.0.5]", take: list(&c.Names, option.ParseName),
-			meaning: "the DNS names and IP addresses in the certificate; a wildcard may stand for the first label, and is refused by clients with OpenSSL directly below a top-level name (*.internal)"},
+		{name: "names", example: "[redis1.internal, 10.0.0.5]", take: list(&c.Names, parseName),
+			meaning: "the DNS names and IP addresses in the certificate; a wildcard may stand for the first label, and is refused by clients with OpenSSL directly below a top-level name (*.internal); in quotes, %H stands for the name of the host and %l for the part before its first dot, so that one file is for all hosts: \"%l.redis.internal\""},
 		{name: "key", below: []key{
 			{name: "type", without: "that of the pair before, ec-p256 for the first", example: "ec-p256", take: text(&c.KeyType),
 				meaning: "the type of the private key: ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519"},

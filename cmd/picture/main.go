@@ -1,4 +1,4 @@
-// Picture draws docs/metrics.svg, the picture in the README: what Prometheus sees
+// Picture draws docs/metrics.svg, the picture in docs/metrics.md: what Prometheus sees
 // of three redis-servers with an agent each, while a reload is refused, a server
 // is down, and the CA is. See make picture.
 package main

@@ -5,7 +5,7 @@
 //	redis-cert-agent status     what it last knew
 //	redis-cert-agent renew      look now; with --force, a new certificate
 //
-// Package agent tells how it works; docs in README.md tell how it is used.
+// Package agent tells how it works; README.md and docs tell how it is used.
 package main
 
 import (

@@ -1,6 +1,6 @@
 // Package testbed runs redis-cert-agent among what it works with: a certificate
 // authority, redis-servers that speak TLS only and want a password, and clients.
-// The demo, the benchmarks and the picture in the README are made on it.
+// The demo, the benchmarks and the pictures in the documentation are made on it.
 //
 // The authority, the agents and the servers are processes on loopback with their
 // files in one temporary directory. Each is stopped by its own process id.
