@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"agent":                       {"agent/ca", "agent/cert", "agent/pair", "agent/plan", "agent/disk", "agent/journal", "agent/plain", "agent/roots", "agent/sdnotify", "agent/status", "reload"},
 	"agent/daemon":                {"agent", "agent/roots", "agent/ca", "agent/ca/acme", "agent/ca/step", "agent/cert", "agent/config", "agent/control", "agent/discover", "agent/disk", "agent/journal", "agent/metrics", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/plan", "agent/sdnotify", "agent/status", "reload"},
 	"agent/doctor":                {"agent/ca", "agent/cert", "agent/config", "agent/control", "agent/daemon", "agent/discover", "agent/disk", "agent/journal", "agent/pair", "agent/plain", "agent/status", "reload"},
-	"cmd/redis-cert-agent":        {"agent/ca/step", "agent/cert", "agent/check", "agent/config", "agent/control", "agent/daemon", "agent/discover", "agent/disk", "agent/doctor", "agent/journal", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/sdnotify", "agent/setup", "agent/status", "agent/truststore", "reload"},
+	"cmd/redis-cert-agent":        {"agent/ca", "agent/ca/step", "agent/cert", "agent/check", "agent/config", "agent/control", "agent/daemon", "agent/discover", "agent/disk", "agent/doctor", "agent/journal", "agent/notify", "agent/option", "agent/pair", "agent/plain", "agent/sdnotify", "agent/setup", "agent/status", "agent/truststore", "reload"},
 	"cmd/redis-cert-ca/authority": {"agent/disk", "agent/plain"},
 	"cmd/redis-cert-ca":           {"agent/plain", "cmd/redis-cert-ca/authority"},
 	"cmd/demo":                    {"cmd/internal/testbed"},
