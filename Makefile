@@ -48,7 +48,7 @@ simulate-faults: ## plant known faults in the agent, and see that the simulation
 	go test ./agent -count=1 -timeout 60m -v -run '^TestPlantedFaults$$' -planted
 
 # A choice of it, in which any two values of two dimensions meet, runs in `make test`.
-acme-matrix: ## order from every kind of ACME CA, some ten minutes; SEED=17: the choice that make test ran with it
+acme-matrix: ## order from every kind of ACME CA, some twenty minutes; SEED=17: the choice that make test ran with it
 	@packaging/deps.sh go
 	cd agent/ca/acme && ACME_MATRIX=$(or $(SEED),all) go test -count=1 -timeout 60m -run '^TestMatrix$$'
 

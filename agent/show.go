@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"redis-cert-agent/agent/ca/ratelimit"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/journal"
 	"redis-cert-agent/agent/pair"
@@ -65,6 +66,7 @@ func (a *Agent) status(seen observation, step plan.Step) status.Status {
 	s.Rotations, s.CAs = a.opt.Tally.read(a.opt.Authorities)
 	for i := range s.CAs {
 		s.CAs[i].Note, s.CAs[i].Fault = a.opt.Authorities[i].Note, a.authorities[i].fault
+		s.CAs[i].Limits = a.limits(seen.now, i)
 	}
 	s.Certificates, s.Roots = a.watched(seen, step.Due), a.rootStatus(seen)
 	if g := seen.disk.Current; g != nil && g.Err == nil {
@@ -100,6 +102,20 @@ func (a *Agent) status(seen observation, step plan.Step) status.Status {
 		s.Degraded = s.Degraded || server.State != status.Proven
 	}
 	return s
+}
+
+// limits returns how much authority i has given this host of what it gives.
+func (a *Agent) limits(now time.Time, i int) (limits []status.Limit) {
+	counting, ok := a.opt.Authorities[i].Issuer.(interface {
+		Limits(now time.Time, names []string) []ratelimit.Use
+	})
+	if !ok {
+		return nil
+	}
+	for _, u := range ratelimit.Nearest(counting.Limits(now, a.opt.Names)) {
+		limits = append(limits, status.Limit{Limit: u.Code, Of: u.Of, Used: u.Used, Most: u.Most, Full: u.Full, Text: u.String()})
+	}
+	return limits
 }
 
 // lastError returns the latest of the failures that keep the newest certificate from

@@ -50,7 +50,7 @@ func TestFullACME(t *testing.T) {
 		{ACME: &acme.Options{
 			URL:     "https://CA.internal:9000/acme/acme/directory/",
 			Contact: []string{"mailto:ops@example.com", "mailto:Me@localhost"}, TermsAccepted: true,
-			RootsFile: "/etc/roots.pem", AccountKeyFile: "/etc/account.key",
+			RootsFile: "/etc/roots.pem", AccountKeyFile: "/etc/account.key", LimitsFile: "/srv/certs/acme-limits.json",
 			EAB:     &acme.EAB{KeyID: "007", Key: secret.Credential("acme-eab", "hmac_file")},
 			Profile: "shortlived", PreferredChain: "ISRG Root X1", Timeout: 10 * time.Minute,
 			Challenge: acme.DNS01Update{
@@ -64,11 +64,11 @@ func TestFullACME(t *testing.T) {
 		}},
 		{ACME: &acme.Options{
 			URL: "https://other.internal/directory", Fingerprint: minimalPrint,
-			AccountKeyFile: "/srv/certs/acme-account.key", Timeout: 5 * time.Minute,
+			AccountKeyFile: "/srv/certs/acme-account.key", LimitsFile: "/srv/certs/acme-limits.json", Timeout: 5 * time.Minute,
 			Challenge: acme.DNS01Command{Command: []string{"/usr/local/bin/dns-hook", "--zone", "internal"}},
 		}},
 		{ACME: &acme.Options{
-			URL: "https://third.internal/directory", AccountKeyFile: "/srv/certs/acme-account.key", Timeout: 5 * time.Minute,
+			URL: "https://third.internal/directory", AccountKeyFile: "/srv/certs/acme-account.key", LimitsFile: "/srv/certs/acme-limits.json", Timeout: 5 * time.Minute,
 			Challenge: acme.DNS01Update{
 				Server: "ns.internal:53", Zone: "internal", Algorithm: "hmac-sha256", TTL: time.Minute, Propagation: 2 * time.Minute,
 			},
@@ -105,6 +105,7 @@ func TestMinimalACMEHasEveryDefault(t *testing.T) {
 	want := acme.Options{
 		URL:            "https://ca.internal:9000/acme/acme/directory",
 		AccountKeyFile: "/var/lib/redis-cert-agent/config-2/acme-account.key",
+		LimitsFile:     "/var/lib/redis-cert-agent/config-2/acme-limits.json",
 		Challenge:      acme.HTTP01{Listen: ":80"},
 		Timeout:        5 * time.Minute,
 	}

@@ -207,6 +207,9 @@ func (c *Config) derive(d *document) {
 		c.Pair.GID = d.accounts.defaultGroup()
 	}
 	for i, issuer := range c.Issuers {
+		if issuer.ACME != nil {
+			issuer.ACME.LimitsFile = filepath.Join(c.Pair.Dir, "acme-limits.json")
+		}
 		if issuer.ACME != nil && !d.Given(c.issuerField(d, i)+".acme.account_key") {
 			issuer.ACME.AccountKeyFile = filepath.Join(c.Pair.Dir, "acme-account.key")
 		}

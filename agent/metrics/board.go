@@ -28,6 +28,7 @@ var (
 	attempts     = describe("issue_attempts_total", "Attempts to get a certificate, by outcome: success, failure, refused (one was given and is of no use).", "issuer", "outcome")
 	issueSuccess = describe("issue_last_success_timestamp_seconds", "When an authority last gave a certificate.", "issuer")
 	issueFailure = describe("issue_last_failure_timestamp_seconds", "When an authority last gave none.", "issuer")
+	limitUsed    = describe("issue_limit_used_ratio", "How much of a limit of Let's Encrypt this host has taken, from 0 to 1; of names and pairs, the one with the most. Missing where nothing is taken, and of other authorities.", "issuer", "limit")
 	rotations    = describe("rotations_total", "New certificates that every server has proved.")
 
 	wake           = describe("next_wake_timestamp_seconds", "When the agent looks again at the latest, if nothing wakes it before; missing while it works.")
@@ -55,7 +56,7 @@ type boardCollector struct{ board *status.Board }
 // Describe implements prometheus.Collector.
 func (boardCollector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		notAfter, notBefore, info, unreadable, renewalDue, attempts, issueSuccess, issueFailure, rotations,
+		notAfter, notBefore, info, unreadable, renewalDue, attempts, issueSuccess, issueFailure, limitUsed, rotations,
 		wake, attemptsLeft, rehearsalTime, rehearsalFault, up, proven, drift, lastLook, synced, healthy, problems,
 		pairDue, pairProblems,
 	} {
@@ -182,6 +183,7 @@ func (s scrape) authorities(all []status.CA) {
 		sum.Refused += ca.Refused
 		sum.LastSuccess = later(sum.LastSuccess, ca.LastSuccess)
 		sum.LastFailure = later(sum.LastFailure, ca.LastFailure)
+		sum.Limits = append(sum.Limits, ca.Limits...)
 		sums[ca.URL] = sum
 	}
 	for url, ca := range sums {
@@ -190,6 +192,10 @@ func (s scrape) authorities(all []status.CA) {
 		s.count(attempts, ca.Refused, url, refused)
 		s.time(issueSuccess, ca.LastSuccess, url)
 		s.time(issueFailure, ca.LastFailure, url)
+		slices.SortFunc(ca.Limits, func(a, b status.Limit) int { return b.Used*a.Most - a.Used*b.Most })
+		for _, l := range ca.Limits {
+			s.gauge(limitUsed, float64(l.Used)/float64(l.Most), url, l.Limit)
+		}
 	}
 }
 

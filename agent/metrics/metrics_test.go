@@ -88,7 +88,9 @@ func everything() status.Status {
 		Pending: &status.Leaf{Serial: "aa11", NotAfter: noon.Add(24 * time.Hour)},
 		CAs: []status.CA{
 			{URL: caURL, LastSuccess: noon.Add(-time.Hour), LastFailure: noon.Add(-2*time.Hour + 250*time.Millisecond), Succeeded: 4, Failed: 1, Refused: 2},
-			{URL: "https://acme.example.net/directory"},
+			{URL: "https://acme.example.net/directory", Limits: []status.Limit{
+				{Limit: "failed_validations", Used: 1, Most: 5}, {Limit: "failed_validations", Of: "redis2.internal", Used: 4, Most: 5},
+				{Limit: "duplicate_certificates", Used: 2, Most: 5}}},
 		},
 		Servers: []status.Server{
 			{Address: server, State: status.Proven, ServedSerial: "aa11"},

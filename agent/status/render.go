@@ -97,6 +97,9 @@ func (s Status) validity(p *plain.Page, c *Leaf) string {
 	return until + plain.Span(left) + " left"
 }
 
+// mostLimits bounds how many limits of an authority people are shown: the nearest.
+const mostLimits = 3
+
 func (s Status) writeCA(p *plain.Page) {
 	if s.MonitorOnly {
 		p.Row("authority", "none: another program renews the pair")
@@ -106,6 +109,18 @@ func (s Status) writeCA(p *plain.Page) {
 		p.Row(label, fmt.Sprintf("%s (%s)", ca.URL, ca.Kind))
 		if !ca.LastSuccess.IsZero() {
 			p.Row("", "last issued "+plain.Ago(s.Now, ca.LastSuccess))
+		}
+		for i, l := range ca.Limits {
+			text := l.Text
+			if l.Of != "" {
+				text += ", " + l.Of
+			}
+			if l.Used == l.Most {
+				text = p.Paint(text, plain.Yellow)
+			}
+			if p.Row("", text); i == mostLimits-1 {
+				break
+			}
 		}
 		if e := ca.LastError; e != nil {
 			p.Row("", p.Paint("failed "+plain.Ago(s.Now, e.At), plain.Red)+": "+plain.OneLine(e.Text))

@@ -106,12 +106,24 @@ type CA struct {
 	Note        string    `json:"note,omitempty"`       // what to know about how it is asked
 	Fault       string    `json:"fault,omitempty"`      // what the next request would meet, although none is due
 
+	Limits []Limit `json:"limits,omitempty"` // of Let's Encrypt, of which something is taken
+
 	// Counts since the start of the agent. A certificate that the gate refused
 	// is no success.
 	Succeeded int `json:"succeeded"`
 	Failed    int `json:"failed"`
 	Refused   int `json:"refused"`
 	Missed    int `json:"missed"` // certificates in a row that it did not give and another authority did
+}
+
+// A Limit is how much of what a CA gives to one host is taken.
+type Limit struct {
+	Limit string    `json:"limit"`        // duplicate_certificates, failed_validations, new_orders and the like
+	Of    string    `json:"of,omitempty"` // the name that it is about
+	Used  int       `json:"used"`
+	Most  int       `json:"most"`
+	Full  time.Time `json:"full"` // when all is given back
+	Text  string    `json:"text"` // "2 of 5 duplicate certificates this week"
 }
 
 // ServerState is what the last handshake with a server told.

@@ -52,6 +52,12 @@ func troubled() Status {
 	s.Degraded = true
 	s.Pair.NotAfter = noon.Add(30 * time.Minute)
 	s.Pending = &Leaf{Serial: "aa11bb22cc33dd44", NotAfter: notAfter, NotBefore: noon.Add(-time.Minute)}
+	s.CAs[0].Limits = []Limit{
+		{Limit: "failed_validations", Of: "redis1.internal", Used: 5, Most: 5, Text: "5 of 5 failed validations of a name this hour"},
+		{Limit: "duplicate_certificates", Used: 2, Most: 5, Text: "2 of 5 duplicate certificates this week"},
+		{Limit: "new_orders", Used: 7, Most: 300, Text: "7 of 300 new orders in three hours"},
+		{Limit: "certificates_per_domain", Used: 1, Most: 50, Text: "1 of 50 certificates of a registered domain this week"},
+	}
 	s.CAs[0].LastError = &Failure{Text: "sign: 503 Service Unavailable\nplease wait", At: noon.Add(-90 * time.Second)}
 	s.Servers = []Server{
 		{Address: "127.0.0.1:6379", State: Stale, ServedSerial: "5a9b0c1d2e3f4a5b", ServedNotAfter: noon.Add(-27 * time.Hour)},

@@ -49,8 +49,10 @@ type pebble struct {
 // challenges, $PEBBLE_DNS the server of the zone internal. Names in that lead to
 // $HOST. The files tsig and hmac hold what it wants to know.
 //
-//	pebble start [-nonces PERCENT] [-life DURATION] [-eab] [-zone]
+//	pebble start [-nonces PERCENT] [-life DURATION] [-eab] [-zone] [-identity NAME]
 //	                 -zone: the zone's server has port 53 of $HOST as well
+//	                 -identity: how it names itself, as letsencrypt.org does
+//	pebble records FILE  the lines of FILE are in the zone now
 //	pebble lost NAME from now on NAME leads to nobody
 //	pebble invalid   orders end as invalid; pebble valid
 //	pebble window    what redis shows is to be renewed an hour ago
@@ -87,6 +89,10 @@ func (s *host) cmdPebble(ts *testscript.TestScript, args []string) error {
 		if n := p.Count(args[1]); strconv.Itoa(n) != args[2] {
 			return fmt.Errorf("%d requests to %s, want %s", n, args[1], args[2])
 		}
+	case "records":
+		for line := range strings.Lines(ts.ReadFile(args[1])) {
+			p.names.Add(s.t, strings.TrimSpace(line))
+		}
 	case "clear":
 		return p.clear(args[1])
 	default:
@@ -102,6 +108,7 @@ func (s *host) startPebble(ts *testscript.TestScript, args []string) error {
 	_, err := flags(args, func(f *flag.FlagSet) {
 		f.IntVar(&shape.BadNonces, "nonces", 0, "percent of good nonces that are refused")
 		f.DurationVar(&life, "life", life, "lifetime of certificates")
+		f.StringVar(&shape.Identity, "identity", "", "name in CAA records")
 		f.BoolVar(&zone, "zone", false, "port 53")
 		f.BoolFunc("eab", "accounts need an external one", func(string) error {
 			shape.EAB = map[string]string{eabID: eabKey}

@@ -16,6 +16,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/ratelimit"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/disk"
 )
@@ -60,6 +61,9 @@ func (s *session) valid(have acme.Account) error {
 
 // register makes an account for key.
 func (s *session) register(ctx context.Context, key crypto.Signer) (acme.Account, error) {
+	if err := s.mayRegister(); err != nil {
+		return acme.Account{}, err
+	}
 	want := acme.Account{PrivateKey: key, Contact: s.c.opts.Contact, TermsOfServiceAgreed: s.c.opts.TermsAccepted}
 	if eab := s.c.opts.EAB; eab != nil {
 		secret, err := eab.Key.Read()
@@ -88,6 +92,7 @@ func (s *session) register(ctx context.Context, key crypto.Signer) (acme.Account
 		return got, s.garbage(opAccount, errors.New("the account has no URL"))
 	}
 	got.PrivateKey = key
+	s.count((*ratelimit.Book).Registered)
 	s.c.opts.Warn(fmt.Sprintf("%s has a new account for this host, %s: its key is %s", s.c.base.Host, ca.Clean(got.Location, 120), s.c.opts.AccountKeyFile))
 	return got, nil
 }

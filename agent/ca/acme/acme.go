@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/ca/ratelimit"
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/option"
 )
@@ -49,6 +50,7 @@ type Client struct {
 	dir  string        // the directory's URL for acmez
 	bad  error         // what is wrong with opts; each call returns it
 	turn chan struct{} // holds one value while an order runs
+	book *ratelimit.Book
 
 	contacted bool // the CA was sent the contact, by whom holds turn
 
@@ -87,6 +89,7 @@ func New(o Options) *Client {
 	// of the process. The fragment makes this client's an entry of its own; it
 	// is not sent (RFC 9110, section 7.1).
 	c.dir = c.base.String() + "#" + rand.Text()
+	c.book = ratelimit.Open(o.LimitsFile, c.base.Host)
 	return c
 }
 

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	polling.Longest = time.Second
 	parallel := "8"
 	if os.Getenv("ACME_MATRIX") == "all" { // thousands of CAs, which sleep
-		parallel = "160"
+		parallel = "64"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		fmt.Fprintln(os.Stderr, err)

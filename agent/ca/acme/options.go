@@ -48,6 +48,8 @@ type Options struct {
 	// it does not exist, with mode 0600, and never changed; its directory must
 	// exist.
 	AccountKeyFile string
+	// LimitsFile keeps what Let's Encrypt counts, beside the process; empty: it is not kept.
+	LimitsFile string
 	// Contact holds URLs at which the CA may reach the operator, as
 	// mailto:ops@example.com. They are sent when the account is made.
 	Contact []string

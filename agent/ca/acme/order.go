@@ -104,14 +104,23 @@ func (s *session) takeDown(ctx context.Context, how Challenge, p proof) {
 // certificate, or holds it to be replaced already.
 func (s *session) order(ctx context.Context, account acme.Account, r ca.Request) (acme.Order, error) {
 	want := acme.Order{Profile: s.c.opts.Profile, Identifiers: identifiers(r.Names), Replaces: s.replaces(r)}
+	if want.Replaces == "" {
+		if err := s.mayOrder(r.Names); err != nil {
+			return want, err
+		}
+	}
 	order, err := s.acme.NewOrder(ctx, account, want)
 	if err != nil && want.Replaces != "" && s.refusesReplaces(err) {
 		want.Replaces = ""
+		if err := s.mayOrder(r.Names); err != nil {
+			return want, err
+		}
 		order, err = s.acme.NewOrder(ctx, account, want)
 	}
 	if err != nil {
 		return order, s.failed(ctx, opOrder, err)
 	}
+	s.ordered(want.Replaces)
 	if order.Status == acme.StatusInvalid {
 		return order, s.invalid(opOrder, order)
 	}
@@ -181,7 +190,12 @@ func (s *session) finalize(ctx context.Context, account acme.Account, order acme
 	}
 	switch {
 	case err == nil:
+		s.issued(order)
 		return done, nil
+	case problemIn(err) == nil && done.Status != acme.StatusInvalid:
+		s.issued(order) // it may be, and this host did not hear of it
+	}
+	switch {
 	case done.Status == acme.StatusInvalid:
 		return done, s.invalid(opFinalize, done)
 	case ctx.Err() == nil && within.Err() != nil:

@@ -46,6 +46,7 @@ func (s *session) prove(ctx context.Context, account acme.Account, order acme.Or
 	}
 	within, cancel := context.WithTimeout(ctx, s.c.phase)
 	defer cancel()
+	defer func() { s.looked(tasks) }()
 	for i := range tasks {
 		if err := s.start(within, account, &tasks[i]); err != nil {
 			return s.notProved(ctx, within, tasks[i], err)

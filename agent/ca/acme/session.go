@@ -35,6 +35,8 @@ type session struct {
 	dir   acme.Directory
 	roots []*x509.Certificate
 	kind  string // of the challenge that proves the names of the order
+
+	exempt bool // the order replaces a certificate: it counts against no limit
 }
 
 // open reads the CA's directory. Named are the roots that the CA named before. The

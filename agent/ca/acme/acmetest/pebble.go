@@ -2,6 +2,7 @@ package acmetest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -36,6 +37,7 @@ type Shape struct {
 	Length    Length            // of the chains
 	Lenient   bool              // it takes what RFC 8555 only tolerates
 	Stages    bool              // what is done shows bit by bit: see stages
+	Identity  string            // how it names itself in CAA records; empty: pebble.test
 	Profiles  map[string]ca.Profile
 	Blocked   []string // names that the policy refuses
 	Host      string   // where challenges are looked for; empty: a fresh address of the loopback network
@@ -116,7 +118,7 @@ func StartPebble(t testing.TB, s Shape) *Pebble {
 	}
 	authority := ca.New(silent, store, "", "ecdsa", s.Chains, s.Length.issuers(), s.Profiles)
 	front := wfe.New(silent, store, va.New(silent, p.HTTPPort, p.TLSPort, !s.Lenient, s.Resolver, store), authority,
-		[]string{"pebble.test"}, !s.Lenient, len(s.EAB) > 0, 0, 0)
+		[]string{cmp.Or(s.Identity, "pebble.test")}, !s.Lenient, len(s.EAB) > 0, 0, 0)
 	environment.Unlock()
 	handler := p.counted(front.Handler())
 	if s.Length == LeafAlone {
