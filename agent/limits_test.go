@@ -24,7 +24,6 @@ type countingCA struct {
 	proves bool   // the names can be proved
 
 	orders, failures, duplicates limit
-	refused                      int // requests that Let's Encrypt would have refused
 	held                         int // that were not made
 }
 
@@ -181,7 +180,7 @@ func TestStatusTellsLimits(t *testing.T) {
 		w.must(w.renew(true))
 		limits := w.agent.opt.Board.Get().CAs[0].Limits
 		if len(limits) != 3 || limits[0].Text != "2 of 5 duplicate certificates this week" || limits[0].Limit != "duplicate_certificates" ||
-			limits[0].Used != 2 || limits[0].Most != 5 || limits[0].Full.Sub(time.Now()).Round(time.Hour) != 68*time.Hour {
+			limits[0].Used != 2 || limits[0].Most != 5 || time.Until(limits[0].Full).Round(time.Hour) != 68*time.Hour {
 			t.Errorf("%+v", limits)
 		}
 		pass(70 * time.Hour)
