@@ -94,6 +94,10 @@ type OwnStore interface {
 	Linkable() error
 	// Share lets the clients of this host read the current CA certificates.
 	Share() error
+	// SetDistrust writes down which keys may be in other hands. Destroy removes all but
+	// those of the current and the newest pair, and says how many.
+	SetDistrust(d pair.Distrust) error
+	Destroy() (keys int, err error)
 	// Prune removes old generations, but none of keep.
 	Prune(keep ...int) error
 }

@@ -25,7 +25,7 @@ func (a *Agent) next(seen observation) plan.Step {
 			return step
 		}
 	}
-	return a.yield(seen, plan.Next(seen.now, a.facts(seen), a.opt.Policy))
+	return a.inStages(seen, a.yield(seen, plan.Next(seen.now, a.facts(seen), a.opt.Policy)))
 }
 
 // facts returns what the plan needs of what was seen and of what is remembered.
@@ -52,6 +52,7 @@ func (a *Agent) facts(seen observation) plan.Facts {
 	for i, about := range a.servers {
 		loading, s := a.newest.servers[i], plan.Server{}
 		s.Failed, s.Held = loading.failed, loading.undone && !endsSoon(about.leaf(), seen.now)
+		s.Held = s.Held || a.waitsForAnother(seen, i)
 		s.Passive = about.sentinel
 		if c := about.leaf(); c != nil && seen.newest != nil && !loading.behind && (loading.proven || !seen.newest.Pair.Leaf().Equal(c)) {
 			s.Served = cert.FingerprintOf(c).String()
@@ -68,7 +69,7 @@ func (a *Agent) planned(seen observation) *plan.Certificate {
 		return nil
 	}
 	p := &plan.Certificate{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair), Window: a.newest.suggested, Recalled: a.newest.atOnce}
-	p.Late = a.rivalled(seen)
+	p.Late, p.Distrusted = a.rivalled(seen), seen.distrusted(g.Pair)
 	for _, c := range g.Pair.Needed() {
 		p.Chain = append(p.Chain, plan.Window{From: c.NotBefore, To: c.NotAfter})
 	}

@@ -59,6 +59,22 @@ type testCA struct {
 	names    []*x509.Certificate       // the roots that it names; nil: its own
 	issued   int
 	asked    int
+
+	revoked []string // serial numbers, in the order in which they were
+	keeps   error    // what Revoke answers instead
+}
+
+func (c *testCA) Revoke(_ context.Context, r ca.Revocation) error {
+	fakes.Lock()
+	defer fakes.Unlock()
+	if c.keeps != nil {
+		return c.keeps
+	}
+	if r.Pair.Key == nil {
+		return errors.New("the key is gone")
+	}
+	c.revoked = append(c.revoked, cert.Serial(r.Pair.Leaf()))
+	return nil
 }
 
 func newTestCA(t *testing.T, lifetime time.Duration) *testCA {
@@ -216,7 +232,10 @@ func (r *testRedis) Served(context.Context, reload.Trust) (reload.Served, error)
 	return reload.Served{Chain: r.serves.Chain}, nil
 }
 
-func (r *testRedis) Reload(_ context.Context, _ reload.Trust, l reload.Load) (reload.Reloaded, error) {
+func (r *testRedis) Reload(_ context.Context, t reload.Trust, l reload.Load) (reload.Reloaded, error) {
+	if err := r.recognised(t); err != nil {
+		return reload.Reloaded{}, err
+	}
 	if err := r.ready(l); err != nil {
 		return reload.Reloaded{}, err
 	}
@@ -224,6 +243,16 @@ func (r *testRedis) Reload(_ context.Context, _ reload.Trust, l reload.Load) (re
 		return reload.Reloaded{}, err
 	}
 	return reload.Reloaded{Again: r.reload}, nil
+}
+
+// recognised counts passwords that are sent to who shows a certificate that is distrusted.
+func (r *testRedis) recognised(t reload.Trust) error {
+	fakes.Lock()
+	defer fakes.Unlock()
+	if !r.down && r.serves != nil && t.Distrusted != nil && t.Distrusted(r.serves.Leaf()) {
+		return errors.Join(reload.ErrUnrecognised, reload.ErrDistrusted)
+	}
+	return nil
 }
 
 // ready has the newest pair put there before this redis is told, as package reload does.

@@ -70,6 +70,9 @@ func (a *Agent) judgeForeign(ctx context.Context, seen *observation) {
 // found at the very first start are taken in as they are: redis serves them already, and
 // they are how it is recognised when they have expired.
 func (a *Agent) acceptable(ctx context.Context, seen observation, p *cert.Pair) error {
+	if seen.distrusted(p) {
+		return fmt.Errorf("the key of %s was given up, and may be in other hands", cert.Serial(p.Leaf()))
+	}
 	if c := seen.disk.Current; c != nil && c.Leaf == p.Fingerprint() {
 		return a.acceptableBundle(seen, p)
 	}

@@ -124,10 +124,10 @@ func (a *Agent) learn(ctx context.Context, seen observation, leaf *x509.Certific
 	if a.opt.Client != Auto || cert.CanAuthenticateClients(leaf) {
 		return
 	}
-	trust, use := a.trust(seen), make([]bool, len(a.servers))
+	use := make([]bool, len(a.servers))
 	known, client := false, false
 	work := func(i int) error {
-		settings, err := a.opt.Servers[i].Settings(ctx, trust)
+		settings, err := a.opt.Servers[i].Settings(ctx, a.trustAt(seen, i))
 		use[i] = settings.ClientAuth
 		return err
 	}
@@ -150,6 +150,9 @@ func (a *Agent) trust(seen observation) reload.Trust {
 		}
 	}
 	t.Roots = roots
+	if d := seen.disk.Distrust; len(d.Leaves) > 0 {
+		t.Distrusted = d.Distrusts
+	}
 	t.Known = func(leaf *x509.Certificate) bool { return slices.Contains(seen.disk.Known, cert.FingerprintOf(leaf)) }
 	if seen.newest != nil && seen.newest.Pair.Key != nil {
 		c := seen.newest.Pair.TLS()

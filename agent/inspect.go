@@ -35,9 +35,9 @@ func (a *Agent) inspect(ctx context.Context, seen observation) (learned bool) {
 		}
 	}
 	known := a.process.clientUse
-	trust, settings := a.trust(seen), make([]reload.Settings, len(a.servers))
+	settings := make([]reload.Settings, len(a.servers))
 	a.sideBySide(due, func(i int) (err error) {
-		settings[i], err = a.opt.Servers[i].Settings(ctx, trust)
+		settings[i], err = a.opt.Servers[i].Settings(ctx, a.trustAt(seen, i))
 		return err
 	}, func(i int, err error) {
 		if ctx.Err() == nil {

@@ -128,7 +128,7 @@ func (a *Agent) obtain(ctx context.Context, seen observation, step plan.Step) (*
 	// An authority that fails on renewals alone must not let the certificate end.
 	r.Fresh = r.Fresh || a.newest.issuing.Failed%4 == 3
 	if g := seen.newest; g != nil {
-		r.Current = g.Pair
+		r.Current, r.NewKey = g.Pair, seen.distrusted(g.Pair)
 		r.Fresh = r.Fresh || g.Origin.Adopted() // it may be from anywhere
 	}
 	var errs []error
@@ -167,6 +167,9 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 		return nil, err
 	}
 	p, err := cert.New(issued.Chain, issued.Key, a.bundle(issued.Roots, seen))
+	if err == nil && seen.distrusted(p) {
+		err = errors.New("it is for a key that was given up")
+	}
 	if err == nil {
 		a.learn(ctx, seen, p.Leaf())
 		err = a.need(seen, cert.Merge(issued.Roots, a.opt.Roots)).Check(p, someTime(p.Needed()))

@@ -55,7 +55,7 @@ func (a *Agent) load(ctx context.Context, seen observation, step plan.Step) erro
 		}
 		if err != nil {
 			down := errors.Is(err, reload.ErrUnreachable) && !attempts[i].taken && !errors.Is(err, reload.ErrUncertain)
-			a.fail(ctx, i, err, down)
+			a.fail(ctx, seen, i, err, down)
 			return
 		}
 		proven++
@@ -136,7 +136,7 @@ func (a *Agent) makeCurrent(g, before *pair.Generation) error {
 func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change) (t attempt) {
 	start := now()
 	defer func() { t.took = now().Sub(start) }()
-	s, trust := a.opt.Servers[i], a.trust(seen)
+	s, trust := a.opt.Servers[i], a.trustAt(seen, i)
 	load := reload.Load{Pair: seen.newest.Pair}
 	load.Ready = func(settings reload.Settings) error {
 		if err := a.keepsPeers(seen, i, settings, load.Shown); err != nil {
@@ -194,7 +194,7 @@ func former(seen observation) *tls.Certificate {
 
 // explain adds to a failed proof that redis loads other files than ours, if that is so.
 func (a *Agent) explain(ctx context.Context, seen observation, i int, err error) error {
-	settings, asked := a.opt.Servers[i].Settings(ctx, a.trust(seen))
+	settings, asked := a.opt.Servers[i].Settings(ctx, a.trustAt(seen, i))
 	if asked != nil || a.loads(settings) {
 		return err
 	}
@@ -212,14 +212,19 @@ func (a *Agent) succeed(ctx context.Context, seen observation, i int, attrs ...s
 	if a.opt.Servers[i].NoServer {
 		text = fmt.Sprintf("what is to be done after a change was done for %s, valid until %s", cert.Serial(leaf), plain.Time(leaf.NotAfter))
 	}
+	a.reached(seen, i, pair.Proven)
 	journal.Loaded.Log(ctx, a.logServer(i), text, append(about(leaf), attrs...)...)
 }
 
 // fail notes that server i did not load the newest pair. One that is down is not asked
 // again in this round.
-func (a *Agent) fail(ctx context.Context, i int, err error, down bool) {
+func (a *Agent) fail(ctx context.Context, seen observation, i int, err error, down bool) {
 	m := &a.newest.servers[i]
-	m.failed, m.err = failed(m.failed), err
+	m.failed = failed(m.failed)
+	if m.err == nil || !errors.Is(err, reload.ErrDistrusted) {
+		m.err = err // else the one before says more than that the server is not asked again
+	}
+	a.reached(seen, i, pair.Asked)
 	event := journal.ReloadFailed
 	a.servers[i].fresh = false
 	if down {

@@ -45,6 +45,7 @@ type aboutNewest struct {
 type loading struct {
 	proven bool          // a handshake has shown the newest leaf as clients accept it
 	behind bool          // the pair was changed, but for its leaf, since the server loaded it
+	judged bool          // it refused it, or did not prove it
 	undone bool          // it ended all handshakes there and was taken back: it is not tried again
 	failed plan.Attempts // failures to load it
 	err    error         // the last of them
@@ -109,9 +110,11 @@ type aboutProcess struct {
 	inUse      []int         // but for these, which servers showed before the last load, or show
 	nextEnd    time.Time     // when the end of a certificate next comes nearer
 	rival      aboutRival
-	rehearsal  time.Time    // when the next rehearsal is due; zero: none is
-	rehearsing bool         // one is under way
-	waiters    []chan error // those who wait for its end
+	giving     giving          // what is left to do of a rotation
+	rotated    status.Rotation // what came of the last one
+	rehearsal  time.Time       // when the next rehearsal is due; zero: none is
+	rehearsing bool            // one is under way
+	waiters    []chan error    // those who wait for its end
 }
 
 // Tally is what outlives a configuration: counts since the start of the process, and

@@ -18,6 +18,8 @@ type request struct {
 	force bool // a new certificate although the old one is not due
 	tried bool // a certificate was asked for
 
+	rotate *rotating // every key is given up
+
 	rehearse bool // nothing but a rehearsal
 	done     chan error
 
@@ -103,12 +105,19 @@ func (a *Agent) once(ctx context.Context, r request) (plan.Step, error) {
 	if r.force {
 		a.forgetRival()
 	}
+	if r.rotate != nil {
+		if err := a.beginRotation(ctx, r.rotate); err != nil {
+			return plan.Step{}, err
+		}
+	}
 	step, err := a.round(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return step, ErrStopped
 	case r.force && !a.request.tried:
 		return step, fmt.Errorf("no certificate was asked for: %s", step.Why)
+	case r.rotate != nil:
+		return step, a.answerRotation(r.rotate)
 	}
 	if problems := obstacles(a.opt.Board.Get()); problems != nil {
 		return step, problems

@@ -24,9 +24,9 @@ func (a *Agent) reread(ctx context.Context, presents func(path string) bool) err
 		return seen.err
 	}
 	var due []int
-	trust, settings, unasked := a.trust(seen), make([]reload.Settings, len(a.servers)), []error(nil)
+	settings, unasked := make([]reload.Settings, len(a.servers)), []error(nil)
 	a.sideBySide(a.all(), func(i int) (err error) {
-		settings[i], err = a.opt.Servers[i].Settings(ctx, trust)
+		settings[i], err = a.opt.Servers[i].Settings(ctx, a.trustAt(seen, i))
 		return err
 	}, func(i int, err error) {
 		switch {

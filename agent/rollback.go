@@ -31,7 +31,9 @@ func (a *Agent) takeBack(ctx context.Context, seen observation, c *change, attem
 		if t.taken {
 			taken = append(taken, i)
 		}
-		a.newest.refused = a.newest.refused || t.taken || errors.Is(t.err, reload.ErrRefused)
+		judged := t.taken || errors.Is(t.err, reload.ErrRefused)
+		a.newest.servers[i].judged = judged || a.newest.servers[i].judged
+		a.newest.refused = a.newest.refused || judged
 	}
 	old, target := a.backTo(seen), seen.newest
 	back := a.newest.refused && old != nil && !slices.ContainsFunc(a.newest.servers, func(s loading) bool { return s.proven && !s.behind })
@@ -99,12 +101,11 @@ func (a *Agent) byPair(seen observation, servers []int, other int) (groups []ret
 // tried there again until the server was away, or a person asks, or there is another
 // pair: each try would take it from its clients.
 func (a *Agent) undo(ctx context.Context, seen observation, servers []int, attempts []attempt) {
-	trust := a.trust(seen)
 	a.sideBySide(servers, func(i int) error {
 		if again := attempts[i].reloaded.Again; again != nil && again(ctx) == nil {
 			return nil
 		}
-		reloaded, err := a.opt.Servers[i].Reload(ctx, trust, reload.Load{})
+		reloaded, err := a.opt.Servers[i].Reload(ctx, a.trustAt(seen, i), reload.Load{})
 		reloaded.Close()
 		return err
 	}, func(i int, err error) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"redis-cert-agent/agent/journal"
@@ -107,6 +108,7 @@ func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
 		}
 	}
 	sooner(a.process.nextEnd)
+	sooner(a.giveUpAt())
 	if a.process.rehearsal.After(looked) {
 		sooner(a.process.rehearsal)
 	}
@@ -147,6 +149,9 @@ func (a *Agent) round(ctx context.Context) (step plan.Step, failure error) {
 		if step.Do == plan.Wait && a.inspect(ctx, seen) {
 			continue // what was learned may call for another certificate
 		}
+		if (step.Do == plan.Wait || step.Do == plan.Load) && a.finishRotation(ctx, seen) {
+			continue
+		}
 		a.show(ctx, seen, step)
 		switch step.Do {
 		case plan.Adopt:
@@ -166,7 +171,7 @@ func (a *Agent) round(ctx context.Context) (step plan.Step, failure error) {
 				a.process.prune = true
 			}
 			if a.process.prune && a.own != nil {
-				a.process.inUse = append(a.process.inUse, a.shown(seen)...)
+				a.process.inUse = slices.Concat(a.process.inUse, a.shown(seen), seen.toRevoke())
 			}
 			a.tellReady(ctx, seen)
 			a.inspectAuthorities(ctx, seen, step.Wanted)

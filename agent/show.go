@@ -87,7 +87,7 @@ func (a *Agent) status(seen observation, step plan.Step) status.Status {
 		s.IssueError = &failure
 	}
 	s.RefusedBy = a.refusedBySome(seen)
-	s.Recall = a.recalled(seen.now)
+	s.Recall, s.Rotation = a.recalled(seen.now), a.rotated(seen)
 	if w := a.newest.suggested; !w.To.IsZero() {
 		s.Window = &status.Window{From: w.From, To: w.To, Explanation: a.newest.explained}
 	}

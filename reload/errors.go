@@ -34,6 +34,9 @@ var (
 	// ErrUnrecognised: the peer is not one that may be talked to. Nothing was
 	// sent to it.
 	ErrUnrecognised = errors.New("peer not recognised")
+	// ErrDistrusted is an ErrUnrecognised: the key of the leaf that it shows may be in other
+	// hands.
+	ErrDistrusted = errors.New("peer shows a certificate that is distrusted")
 	// ErrBusy: LOADING, BUSY, maxclients: ask again later.
 	ErrBusy = errors.New("redis is busy")
 

@@ -15,9 +15,9 @@ import (
 // handshake to prove. How verification was relaxed is for Server.Warn; empty
 // says that it was not.
 //
-// A peer is recognised when its chain verifies to the roots, now, with the
-// server's name. When that fails, and the peer is on this host, it is still
-// recognised by one of these:
+// A leaf that is distrusted is recognised by nothing. Else a peer is recognised
+// when its chain verifies to the roots, now, with the server's name. When that
+// fails, and the peer is on this host, it is still recognised by one of these:
 //
 //   - the leaf is one that this agent put on disk or adopted, whoever issued
 //     it. The self-made certificate that the agent finds at its first start is
@@ -28,6 +28,10 @@ import (
 //     got hold of its key does.
 func (r *Redis) recognise(t Trust, chain []*x509.Certificate, remote net.Addr) (relaxed string, err error) {
 	shown := fmt.Sprintf("%s shows %s", remote, describe(chain[0]))
+	if t.Distrusted != nil && t.Distrusted(chain[0]) {
+		return "", newFault(ErrUnrecognised, ErrDistrusted, "%s, whose key may be in other hands, so nothing was sent to it", shown).
+			withHint("restart that redis-server, which loads the new pair then, or run redis-cert-agent rotate, which sends it the reload once more")
+	}
 	if r.server.InsecureSkipVerify { // connect has checked that remote is loopback
 		return "insecure_skip_verify is set: talking to whoever listens: " + shown, nil
 	}

@@ -123,3 +123,23 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// Nothing speaks for who shows a certificate that is distrusted: a chain that verifies,
+// that it was on disk once, insecure_skip_verify.
+func TestDistrustedIsRecognisedByNothing(t *testing.T) {
+	root := redistest.NewRoot(t)
+	pair := root.Issue(t, redistest.Leaf{})
+	here := &net.TCPAddr{IP: net.IPv6loopback}
+	trust := Trust{Roots: root.Roots(), Known: pair.Leaf().Equal}
+	for _, skip := range []bool{false, true} {
+		r := New(Server{Name: "localhost", InsecureSkipVerify: skip})
+		if _, err := r.recognise(trust, pair.Chain, here); err != nil {
+			t.Errorf("skip %v: %v", skip, err)
+		}
+		trust.Distrusted = pair.Leaf().Equal
+		if _, err := r.recognise(trust, pair.Chain, here); !errors.Is(err, ErrDistrusted) || !errors.Is(err, ErrUnrecognised) {
+			t.Errorf("skip %v: %v", skip, err)
+		}
+		trust.Distrusted = nil
+	}
+}

@@ -72,11 +72,14 @@ type Server struct {
 
 // Trust is by what a peer is recognised at this moment.
 type Trust struct {
-	Roots  []*x509.Certificate               // none: nobody, never the system's
-	Known  func(leaf *x509.Certificate) bool // whether this agent put leaf on disk or adopted it; nil: never
-	Names  []string                          // what the certificate must carry where Server.Name is empty
-	Client *tls.Certificate                  // presented when Redis asks; nil: none
-	Now    func() time.Time                  // nil: time.Now
+	Roots []*x509.Certificate // none: nobody, never the system's
+	// Distrusted says that the key of a leaf may be in other hands: who shows it is told
+	// nothing, whatever else speaks for it; nil: no leaf's is.
+	Distrusted func(leaf *x509.Certificate) bool
+	Known      func(leaf *x509.Certificate) bool // whether this agent put leaf on disk or adopted it; nil: never
+	Names      []string                          // what the certificate must carry where Server.Name is empty
+	Client     *tls.Certificate                  // presented when Redis asks; nil: none
+	Now        func() time.Time                  // nil: time.Now
 }
 
 // Redis is one server, ready to be talked to.

@@ -124,6 +124,17 @@ type Fingerprint [sha256.Size]byte
 // FingerprintOf returns the fingerprint of c.
 func FingerprintOf(c *x509.Certificate) Fingerprint { return sha256.Sum256(c.Raw) }
 
+// KeyFingerprint returns the SHA-256 of a public key as its SubjectPublicKeyInfo, in hex;
+// empty for a key that Go cannot write.
+func KeyFingerprint(pub crypto.PublicKey) string {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
 // String returns the fingerprint as 64 lower-case hex digits.
 func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
 

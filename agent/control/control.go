@@ -34,6 +34,9 @@ type Handlers struct {
 	// RenewPair is Renew for the pair of a client.
 	RenewPair func(ctx context.Context, name string, force bool) (Outcome, error)
 
+	// Rotate replaces keys, and tells say, which does not block, what happens.
+	Rotate func(ctx context.Context, r Rotate, say func(string)) ([]status.Rotation, error)
+
 	TestNotify func(ctx context.Context) []notify.Result
 }
 
@@ -122,6 +125,7 @@ func removeStale(path string) error {
 //	POST /renew[?force=1] looks now; with force, gets a new certificate
 //	POST /rehearse        tries everything that a renewal needs, without issuing; answers the Status
 //	POST /renew?pair=NAME does that for a client's pair
+//	POST /rotate?reason=N replaces keys that may be in other hands; answers line by line
 //	POST /reload          reads the configuration again
 //	POST /notify          sends a test message to every place of notify
 //
@@ -182,6 +186,7 @@ func (h Handlers) mux() http.Handler {
 		}
 		answer(w, http.StatusOK, s)
 	}))
+	mux.HandleFunc("POST /rotate", privileged(h.rotate))
 	mux.HandleFunc("POST /reload", privileged(func(w http.ResponseWriter, r *http.Request) {
 		result(w, reply{}, h.Reload(r.Context()))
 	}))

@@ -40,6 +40,7 @@ type Daemon struct {
 	findEvery time.Duration
 	changes   chan change
 	exposed   *exposure
+	listeners listeners
 	history   *journal.History                // nil until the directory is the agent's
 	notifier  atomic.Pointer[notify.Notifier] // of the configuration in force
 
@@ -62,6 +63,7 @@ func New(c *config.Config, version string, log *slog.Logger) *Daemon {
 // record is told of every event that is logged.
 func (d *Daemon) record(e journal.Entry) {
 	d.exposed.Observe(e)
+	d.listeners.tell(e)
 	if d.history != nil {
 		d.history.Add(e)
 	}

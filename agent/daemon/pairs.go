@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -103,6 +104,13 @@ func (p *clientPairs) named(name string) (*active, error) {
 	}
 	slices.Sort(names)
 	return nil, fmt.Errorf("there is no pair %q among pairs in the configuration; there is %v", name, names)
+}
+
+// all returns the agents of all pairs, by their names.
+func (p *clientPairs) all() map[string]*active {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.running)
 }
 
 func (p *clientPairs) tally(name string) *agent.Tally {

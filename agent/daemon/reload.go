@@ -53,6 +53,7 @@ func (d *Daemon) handlers() control.Handlers {
 			err = p.renew(ctx, force)
 			return control.OutcomeOf(before, d.board.Get().PairNamed(name)), stopped(err)
 		},
+		Rotate:     d.rotate,
 		Reload:     d.reload,
 		TestNotify: func(ctx context.Context) []notify.Result { return d.notifier.Load().Test(ctx) },
 	}

@@ -45,6 +45,10 @@ var (
 	RootAdded        = Event{"root-added", "7a61ed348f2a41f8b793459df1984d88", LevelNotice}
 	RootsLoaded      = Event{"roots-loaded", "8713bbc5636444a38db997195723ae76", LevelNotice}
 	RootLeft         = Event{"root-left", "7a167ccaff56458db3a45ba71ab669dd", LevelNotice}
+	KeysGivenUp      = Event{"keys-given-up", "479a49c62e974a48bd7af08898f568f2", LevelNotice}
+	Revoked          = Event{"revoked", "144e92ccb7fc4c9e8a2ece63c8f51cd5", LevelNotice}
+	RevokeFailed     = Event{"revoke-failed", "171d79728e284db88fe83ddd2659d174", slog.LevelError}
+	KeysDestroyed    = Event{"keys-destroyed", "d29b0c0d7ee24f6da1521b2f337f125f", LevelNotice}
 	RenewalRequested = Event{"renewal-requested", "efb10e35fdd3484980282ccbb51d4bc9", slog.LevelInfo}
 )
 
@@ -54,6 +58,7 @@ func Events() []Event {
 		Started, Stopped, WaitingForFirst, Issued, IssueFailed, GateRefused, Loaded, ReloadFailed, ServerDown, RolledBack,
 		Adopted, ForeignBad, ExpiredRecovery, VerificationSkip, ClockHeld, ClocksDiffer, ServerFound, ConfigReloaded, ConfigRefused,
 		RenewalRequested, AnotherRenewer, RehearsalFailed, RootAdded, RootsLoaded, RootLeft, WindowMoved, Expiring, Notified, NotifyFailed,
+		KeysGivenUp, Revoked, RevokeFailed, KeysDestroyed,
 	}
 }
 

@@ -16,6 +16,7 @@
 //	Dir/ca.crt                          a copy of current/ca.crt that everybody on this host may read
 //	Dir/found/                          what other programs wrote and the agent replaced; has private keys
 //	Dir/seen                            fingerprints of the leaves that were here last
+//	Dir/distrusted.json                 which keys may be in other hands, and how far their replacement got
 //	Dir/lock                            held by the one process that may change any of this
 //
 // redis.conf names Dir/current/redis.crt and its two neighbours, or plain paths

@@ -31,6 +31,8 @@ type External struct {
 	mu   sync.Mutex
 	last *Generation // the files at the last look
 	seen leaves
+
+	distrust Distrust // of the time when the agent renewed the pair itself
 }
 
 // OpenExternal returns the pair of o.Paths. It makes o.Dir when it is missing,
@@ -88,7 +90,8 @@ func (x *External) Load() (State, error) {
 		x.seen.note(g.Leaf)
 		st.CA = g.Pair.CA
 	}
-	st.Known = slices.Clone(x.seen.list)
+	st.Known, st.Distrust = slices.Clone(x.seen.list), x.distrust
+	st.Distrust.Rotation = nil
 	return st, nil
 }
 
@@ -178,6 +181,7 @@ func (x *External) Remember() error {
 // agent's own pairs from before it was told to leave the renewal to another
 // program.
 func (x *External) recall() {
+	x.distrust = x.recallDistrust()
 	x.seen.recall(x.seenPath())
 	ids, _ := x.ids()
 	var own []cert.Fingerprint

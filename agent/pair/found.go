@@ -15,7 +15,12 @@ import (
 
 // keepCopy writes text to Dir/found under a name with the time that the file
 // was written, for its owner only. The same content is kept once.
+//
+// A key that is distrusted is not kept.
 func (s *Store) keepCopy(name string, text []byte, written time.Time) error {
+	if s.holdsDistrusted(text) {
+		return nil
+	}
 	known, err := s.isFound(text)
 	if err != nil || known {
 		return err

@@ -55,7 +55,7 @@ func (s *Store) look() (*view, error) {
 	if err := s.findCurrent(v); err != nil {
 		return nil, err
 	}
-	v.Known = s.known(v)
+	v.Known, v.Distrust = s.known(v), s.distrust
 	for r := range fileNames {
 		v.parts[r], v.text[r] = s.read(role(r), v.Current)
 		if p := v.parts[r]; p.plain != "" && !p.linked {

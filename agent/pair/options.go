@@ -114,7 +114,7 @@ func (o Options) Owns(path string) bool {
 		return false
 	}
 	switch first, _, _ := strings.Cut(rel, string(filepath.Separator)); first {
-	case ".", "current", "generations", "found", "pairs", "lock", fileNames[caRole]:
+	case ".", "current", "generations", "found", "pairs", "lock", "distrusted.json", fileNames[caRole]:
 		return true
 	}
 	return false

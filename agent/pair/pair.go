@@ -70,6 +70,7 @@ type State struct {
 	Current  *Generation         // what `current` leads to; nil when there is none
 	All      []*Generation       // ascending by ID; Current is one of them
 	Known    []cert.Fingerprint  // fingerprints of the leaves that are here or were lately: a server may still serve one
+	Distrust Distrust            // what is not trusted any more; it is shared, and not to be changed
 	Foreign  *Foreign            // a pair put there by another program and not adopted; nil when there is none
 	Unlinked []string            // plain paths that do not lead through `current`: Link is due
 	CA       []*x509.Certificate // what tls-ca-cert-file holds now, whoever put it there; nil when nothing or unreadable

@@ -60,7 +60,12 @@ func (s *Store) retire(g *Generation, all []*Generation) error {
 }
 
 // toFound moves a whole directory, with its modes, to Dir/found.
+//
+// One whose key is distrusted is destroyed.
 func (s *Store) toFound(g *Generation) error {
+	if s.holdsDistrusted(g.text[keyRole]) {
+		return s.destroy(g)
+	}
 	if err := makeDirs(s.foundDir(), s.mkdir); err != nil {
 		return err
 	}

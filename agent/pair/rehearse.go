@@ -81,7 +81,7 @@ func Peek(o Options) (*Store, error) {
 	} else if err != nil {
 		return nil, explain("read", err)
 	}
-	s.peeks = true
+	s.peeks, s.distrust = true, s.recallDistrust()
 	s.lockFile, err = os.Open(os.DevNull) // for Close
 	return s, err
 }
@@ -92,6 +92,7 @@ func PeekExternal(o ExternalOptions) (*External, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.distrust = x.recallDistrust()
 	x.lockFile, err = os.Open(os.DevNull)
 	return x, err
 }

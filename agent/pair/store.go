@@ -22,10 +22,12 @@ type Store struct {
 	keep    int
 	peeks   bool // it changes nothing, see Peek
 
-	mu     sync.Mutex          // one change at a time
-	whole  map[int]*Generation // those without a fault, as they were read last
-	seen   leaves
-	shared int // the generation whose CA certificates are at Dir/ca.crt
+	mu    sync.Mutex          // one change at a time
+	whole map[int]*Generation // those without a fault, as they were read last
+	seen  leaves
+
+	distrust Distrust
+	shared   int // the generation whose CA certificates are at Dir/ca.crt
 }
 
 // Open returns the store of o.Dir, which it makes when it is missing, and
@@ -43,6 +45,7 @@ func Open(o Options) (*Store, error) {
 	if s.fileUID == -1 {
 		s.fileUID = s.dirUID
 	}
+	s.distrust = s.recallDistrust()
 	if err := s.prepare(); err != nil {
 		s.Close()
 		return nil, err
@@ -61,6 +64,7 @@ func Read(o Options) (State, error) {
 	if s.real, err = filepath.EvalSymlinks(s.dir); err != nil {
 		return State{}, explain("read", err)
 	}
+	s.distrust = s.recallDistrust()
 	s.seen.recall(s.seenPath())
 	return s.Load()
 }

@@ -53,6 +53,9 @@ type Certificate struct {
 	// lifetime instead of two-thirds.
 	Late bool
 
+	// Distrusted says that its key may be in other hands: it is replaced at once.
+	Distrusted bool
+
 	// Window is when the authority wants the certificate renewed (RFC 9773);
 	// zero when it has not said.
 	Window Window
@@ -184,6 +187,8 @@ func issue(now time.Time, f Facts, p Policy) Step {
 		s = Step{Do: Issue, Why: "asked for", Fresh: f.Newest.Unfit != "", Due: Due(*f.Newest, p)}
 	case f.Unsaved:
 		s = Step{Do: Issue, Why: "the disk did not take the last one", Due: Due(*f.Newest, p)}
+	case f.Newest.Distrusted:
+		s = Step{Do: Issue, Why: "its key was given up", Fresh: f.Newest.Unfit != "", Due: Due(*f.Newest, p)}
 	case f.Newest.Unfit != "":
 		s = Step{Do: Issue, Why: f.Newest.Unfit, Fresh: true, Due: Due(*f.Newest, p)}
 	default:

@@ -55,6 +55,7 @@ const (
 	AnotherRenewer   = "another-renewer" // another program renews the same files
 	RehearsalFailing = "rehearsal"       // nothing is due, and a renewal would fail
 	ChangeFailing    = "change-failing"  // what is to be done after a change of a client's pair was not done
+	KeyGivenUp       = "key-given-up"    // keys may be in other hands, and are not all out of use
 	ClockWrong       = "clock"           // it holds back a renewal, or differs from the authority's by far
 )
 
@@ -96,6 +97,7 @@ func (s Status) Problems() []Problem {
 	if s.Rival != "" {
 		all.add(AnotherRenewer, "", Warning, "", s.Rival)
 	}
+	s.Rotation.problem(&all)
 	s.Rehearsal.problems(s, &all)
 	if s.Clock != "" {
 		all.add(ClockWrong, "", Warning, "the clock cannot be believed", s.Clock)

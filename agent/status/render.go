@@ -231,7 +231,7 @@ func (s Status) writeProblems(p *plain.Page) {
 			continue
 		}
 		switch x.Kind {
-		case DiskUnreadable, FilesBad, AnotherRenewer, ServersMissing, ClockWrong, RefusedBySome, CertRecalled, CertExpiring:
+		case DiskUnreadable, FilesBad, AnotherRenewer, ServersMissing, ClockWrong, RefusedBySome, CertRecalled, KeyGivenUp, CertExpiring:
 			p.Row(string(x.Severity), p.Paint(x.Text, colour(false, x.Severity == Warning)))
 		}
 	}

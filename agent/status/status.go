@@ -41,6 +41,7 @@ type Status struct {
 	Due       time.Time `json:"renewal_due,omitzero"`     // of the pair; missing where another program renews
 	Window    *Window   `json:"renewal_window,omitempty"` // when the authority wants the newest certificate renewed
 	Recall    *Recall   `json:"recall,omitempty"`         // the authority wanted one replaced at once, until an hour after that
+	Rotation  *Rotation `json:"rotation,omitempty"`       // a replacement of keys that were given up, until it is done
 	LastError *Failure  `json:"last_error,omitempty"`     // until what failed has succeeded
 	Rotations int       `json:"rotations"`                // since the start of the agent
 	Degraded  bool      `json:"degraded"`                 // something needs a person, or soon will

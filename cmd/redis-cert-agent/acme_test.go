@@ -59,6 +59,7 @@ type pebble struct {
 //	pebble replaced  an order came that says it replaces that certificate
 //	pebble down      nothing listens at $PEBBLE; pebble up
 //	pebble asked PATH N  N requests, neither more nor less, had PATH in theirs
+//	pebble status FILE Valid|Revoked  what it has recorded of a certificate
 //	pebble clear N   N TXT records came, and none is left
 func (s *host) cmdPebble(ts *testscript.TestScript, args []string) error {
 	if args[0] == "start" {
@@ -93,6 +94,8 @@ func (s *host) cmdPebble(ts *testscript.TestScript, args []string) error {
 		for line := range strings.Lines(ts.ReadFile(args[1])) {
 			p.names.Add(s.t, strings.TrimSpace(line))
 		}
+	case "status":
+		return s.certificateStatus(ts, args[1], args[2])
 	case "clear":
 		return p.clear(args[1])
 	default:

@@ -214,6 +214,8 @@ func (s *host) cmdCA(ts *testscript.TestScript, args []string) error {
 	case "proxy":
 		s.setCAProxy(ts, args[1])
 		return nil
+	case "renews":
+		return s.renews(ts, args[1], args[2], args[3])
 	case "token":
 		return s.writeToken(ts.MkAbs(args[1]), args[2:])
 	}

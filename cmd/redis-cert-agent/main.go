@@ -136,7 +136,7 @@ it by a handshake.`,
 	cmd.PersistentFlags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	cmd.SetFlagErrorFunc(flagError)
 	completeConfig(cmd)
-	cmd.AddCommand(newInitCommand(&path), newACMECommand(&path), newRunCommand(&path), newRenewCommand(&path), newEnrollCommand(&path), newReloadCommand(&path), newStatusCommand(&path),
+	cmd.AddCommand(newInitCommand(&path), newACMECommand(&path), newRunCommand(&path), newRenewCommand(&path), newRotateCommand(&path), newEnrollCommand(&path), newReloadCommand(&path), newStatusCommand(&path),
 		newCheckCommand(&path), newDoctorCommand(&path), newNotifyCommand(&path), newCACommand(&path), newVersionCommand())
 	return cmd
 }
