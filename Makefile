@@ -15,7 +15,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 STEP = github.com/smallstep/cli/cmd/step@v0.21.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build help demo test simulate simulate-faults acme-matrix lint bench picture package e2e clean
+.PHONY: build help demo test simulate simulate-faults acme-matrix lint bench picture recording package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca ## build bin/redis-cert-agent and bin/redis-cert-ca (the default)
 
@@ -76,6 +76,10 @@ bin/step:
 picture: bin/redis-cert-agent bin/redis-cert-ca bin/picture ## draw the picture in docs/metrics.md, docs/metrics.svg
 	@packaging/deps.sh redis-server prometheus
 	@packaging/progress.sh 'the picture takes ten minutes' bin/picture -o docs/metrics.svg
+
+recording: bin/redis-cert-agent bin/redis-cert-ca bin/recording ## draw the picture in the README, docs/rotation.svg, from a run
+	@packaging/deps.sh redis-server
+	@bin/recording -o docs/rotation.svg
 
 package: ## build the .deb and .rpm, into dist/
 	@packaging/deps.sh go

@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"cmd/internal/shell":          {},
 	"cmd/internal/testbed":        {},
 	"cmd/picture":                 {"cmd/internal/testbed"},
+	"cmd/recording":               {"cmd/internal/testbed"},
 	"packaging/gen":               {"agent/config"},
 	"packaging/sbom":              {},
 	"packaging/prometheus":        {},  // tests only
