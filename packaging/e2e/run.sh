@@ -24,6 +24,7 @@ scenes=(
 	trixie-first:trixie:first.sh:redis
 	bookworm-upgrade:bookworm:upgrade.sh:redis
 	bookworm-rpm:bookworm:rpm.sh:redis
+	bookworm-docs:bookworm:docs.sh:redis
 )
 
 skip() {
