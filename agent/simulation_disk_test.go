@@ -82,7 +82,7 @@ func (d *simDisk) Load() (pair.State, error) {
 	}
 	changes := d.s.changes.Load()
 	state, err := d.Store.Load()
-	if d.loaded = (simLoad{state, changes, 20}); err != nil {
+	if d.loaded = (simLoad{state, changes, 200}); err != nil {
 		d.loaded.times = 0
 	}
 	return state, err
@@ -94,7 +94,7 @@ func (d *simDisk) Put(p *cert.Pair, o pair.Origin) (*pair.Generation, error) {
 	}
 	g, err := d.Store.Put(p, o)
 	if err == nil {
-		d.s.arrived(p)
+		d.s.arrived(p, false)
 	}
 	return g, d.done("put", err)
 }
@@ -105,7 +105,7 @@ func (d *simDisk) Adopt(f *pair.Foreign, o pair.Origin) (*pair.Generation, error
 	}
 	g, err := d.Store.Adopt(f, o)
 	if err == nil {
-		d.s.arrived(g.Pair)
+		d.s.arrived(g.Pair, true)
 	}
 	return g, d.done("adopt", err)
 }
@@ -128,7 +128,7 @@ func (d *simDisk) Remember() error {
 	if err := d.step("remember", writes); err != nil {
 		return err
 	}
-	return d.done("remember", d.Store.Remember())
+	return d.Store.Remember() // which is nothing that Load or a redis-server reads
 }
 
 func (d *simDisk) Prune(keep ...int) error {

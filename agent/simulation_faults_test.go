@@ -28,12 +28,11 @@ var simFaults = []struct {
 	}},
 	{"an authority is slow", ofCA(func(c *simCA) { c.slow = between(c.s.rand, time.Second, time.Minute) }, func(c *simCA) { c.slow = 0 })},
 	{"an authority hangs", ofCA(func(c *simCA) { c.slow = 90 * time.Second }, func(c *simCA) { c.slow = 0 })},
-	{"an authority says Retry-After", ofCA(func(c *simCA) { c.after = between(c.s.rand, time.Second, 24*time.Hour) }, func(c *simCA) { c.after = 0 })},
-	{"an authority refuses renewals", func(s *simulation) func() {
-		c := pick(s.rand, s.cas...)
+	{"an authority says Retry-After", ofCA(sayAfter, func(c *simCA) { c.after = 0 })},
+	{"all authorities say Retry-After", ofCAs(sayAfter, func(c *simCA) { c.after = 0 })},
+	{"the authorities refuse renewals", func(s *simulation) func() {
 		s.renewals.mark(+1)
-		c.noRenew = true
-		return func() { s.renewals.mark(-1); c.noRenew = false }
+		return func() { s.renewals.mark(-1) }
 	}},
 	{"an authority forgets names", spoiled(func(c *x509.Certificate) { c.DNSNames = nil })},
 	{"an authority forgets serverAuth", spoiled(func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] })},
@@ -116,18 +115,9 @@ var simFaults = []struct {
 	}},
 }
 
-func allDown(s *simulation) func() {
-	for _, c := range s.cas {
-		c.mark(+1)
-		c.down = true
-	}
-	return func() {
-		for _, c := range s.cas {
-			c.mark(-1)
-			c.down = false
-		}
-	}
-}
+var allDown = ofCAs(func(c *simCA) { c.down = true }, func(c *simCA) { c.down = false })
+
+func sayAfter(c *simCA) { c.after = between(c.s.rand, min(c.s.life/50, time.Hour), 24*time.Hour) }
 
 // ofCA is a fault of one of the authorities.
 func ofCA(begin, end func(*simCA)) func(*simulation) func() {
@@ -137,6 +127,22 @@ func ofCA(begin, end func(*simCA)) func(*simulation) func() {
 		begin(c)
 		s.note("    it is %s", c.url)
 		return func() { c.mark(-1); end(c) }
+	}
+}
+
+// ofCAs is a fault of all authorities.
+func ofCAs(begin, end func(*simCA)) func(*simulation) func() {
+	return func(s *simulation) func() {
+		for _, c := range s.cas {
+			c.mark(+1)
+			begin(c)
+		}
+		return func() {
+			for _, c := range s.cas {
+				c.mark(-1)
+				end(c)
+			}
+		}
 	}
 }
 
@@ -199,14 +205,19 @@ func (s *simulation) incident() {
 	s.note("--- incident")
 	for range 1 + s.rand.IntN(4) {
 		f := pick(s.rand, simFaults...)
-		s.after(s.when(), func() {
+		at, lasts := s.when(), s.howLong()
+		if s.rand.IntN(3) == 0 { // it is there when the renewal is due
+			due := s.due()
+			at = max(due-between(s.rand, time.Second, min(s.life/20, time.Hour)), 0)
+			lasts += due - at
+		}
+		s.after(at, func() {
 			s.note("%s", f.name)
 			s.census.faults.Add(1)
 			end := f.begin(s)
 			if end == nil {
 				return
 			}
-			lasts := s.howLong()
 			s.after(lasts, func() {
 				s.note("over: %s", f.name)
 				end()
@@ -235,14 +246,16 @@ func (s *simulation) when() time.Duration {
 	if s.newest == nil || s.rand.IntN(3) == 0 {
 		return time.Duration(s.rand.Int64N(int64(s.life)))
 	}
-	leaf := s.newest.Leaf()
-	due := time.Until(leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 100 * 64))
 	off := between(s.rand, time.Second, s.life/4)
 	if s.rand.IntN(2) == 0 {
 		off = -off
 	}
-	return max(due+off, time.Duration(s.rand.Int64N(int64(time.Minute))))
+	return max(s.due()+off, time.Duration(s.rand.Int64N(int64(time.Minute))))
 }
+
+// due returns how long it takes until the agent means to renew: only what is drawn goes by
+// that, no check.
+func (s *simulation) due() time.Duration { return max(time.Until(s.board.Get().Due), 0) }
 
 // generations counts what is in the directory.
 func (s *simulation) count(dir string) int {

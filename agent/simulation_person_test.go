@@ -33,6 +33,7 @@ func (s *simulation) ask(force bool) {
 	well := s.allWell(s.patience())
 	if force {
 		s.reasons++
+		s.unrivalled()
 	}
 	s.asking.Add(1)
 	go func(a *Agent) {

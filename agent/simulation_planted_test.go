@@ -27,6 +27,21 @@ var plantedFaults = []struct {
 	{"a failure to put a certificate on disk forgets it", "issue.go",
 		"	if err != nil {\n		a.newest.unsaved = c\n	}\n", "",
 		"that nobody needs"},
+	{"Retry-After reaches beyond the end", "plan/retry.go",
+		"min(a.After, MaxAfter, left/4)", "min(a.After, MaxAfter)",
+		"was not renewed"},
+	{"renewals are refused, and no fresh certificate is asked for", "issue.go",
+		"	r.Fresh = r.Fresh || a.newest.issuing.Failed%4 == 3\n", "",
+		"was not renewed"},
+	{"a pair that was put aside becomes the newest one", "pair/pair.go",
+		"g.Err == nil && !g.Origin.Kept()", "g.Err == nil",
+		"that nobody needs"},
+	{"a server that was away while its pair was removed is a stranger", "pair/load.go",
+		"known := slices.Clone(s.seen.list)", "var known []cert.Fingerprint",
+		"does not show what is on disk"},
+	{"all servers get the pair of one back", "rollback.go",
+		"g.Sound() && leaf != nil && g.Pair.Leaf().Equal(leaf) {\n				id = g.ID\n", "g.Sound() && leaf != nil && g.Pair.Leaf().Equal(leaf) {\n				id = other\n",
+		"it was not taken back"},
 }
 
 // TestPlantedFaults plants each fault, without a change of the files of the project

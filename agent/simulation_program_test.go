@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"redis-cert-agent/agent/ca"
@@ -29,8 +30,22 @@ func (s *simulation) touched() {
 	s.changes.Add(1)
 	s.files.mark(0)
 	s.newest, s.reasons, s.damaged = nil, s.reasons+1, true
+	s.touches = append(s.touches, time.Now())
 	s.forgive(false)
 	s.hint()
+}
+
+// rivalled says whether another program was at the files again and again, in the last two
+// lifetimes and a while.
+func (s *simulation) rivalled(while time.Duration) bool {
+	n := len(s.touches)
+	return n > 1 && time.Since(s.touches[n-1]) < 2*s.life+while+grace
+}
+
+// unrivalled notes that nobody knows of another program any more: there is another process,
+// or a person says that it has been stopped. What it did just before may be seen after that.
+func (s *simulation) unrivalled() {
+	s.touches = slices.DeleteFunc(s.touches, func(t time.Time) bool { return time.Since(t) > grace })
 }
 
 // damage ruins one of the files, or the way to them. The agent mends its own; what stands

@@ -94,6 +94,11 @@ func (s *simulation) checkTold(before, after []bool, problems []status.Problem) 
 			s.fail("no client of %s is served, and status says that all is well", r.name)
 		}
 	}
+	for _, p := range problems {
+		if p.Kind == status.AnotherRenewer && !s.rivalled(0) {
+			s.fail("no other program has been at the files for two lifetimes, and status says: %s", p.Text)
+		}
+	}
 }
 
 // ofNoUse says of each server whether its clients are refused, or it does not run.

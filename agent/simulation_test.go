@@ -63,7 +63,7 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Logf("seed %d", seed)
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
-	var next atomic.Uint64
+	var next, failures atomic.Uint64
 	var lived census
 	start := time.Now()
 	t.Run("agents", func(t *testing.T) {
@@ -75,8 +75,10 @@ func TestSimulation(t *testing.T) {
 			t.Run(fmt.Sprint(w), func(t *testing.T) {
 				t.Parallel()
 				dir := fastDir(t)
-				for more := true; more && !t.Failed(); more = lived.days() < budget {
-					live(t, seed+next.Add(1)-1, dir, &lived)
+				for more := true; more && failures.Load() < maxFailures; more = lived.days() < budget {
+					if !live(t, seed+next.Add(1)-1, dir, &lived) {
+						failures.Add(1)
+					}
 				}
 			})
 		}
@@ -84,8 +86,11 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%s, in %s", &lived, time.Since(start).Round(time.Millisecond))
 }
 
-// live runs the agent of one seed in a bubble of its own.
-func live(t *testing.T, seed uint64, dir string, lived *census) {
+// maxFailures is how many agents may fail until it is enough.
+const maxFailures = 5
+
+// live runs the agent of one seed in a bubble of its own, and says whether nothing failed.
+func live(t *testing.T, seed uint64, dir string, lived *census) (well bool) {
 	dir = filepath.Join(dir, fmt.Sprint(seed))
 	defer os.RemoveAll(dir)
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +98,9 @@ func live(t *testing.T, seed uint64, dir string, lived *census) {
 		defer s.tellIfFailed()
 		s.live()
 		lived.add(s.census)
+		well = !t.Failed()
 	})
+	return well
 }
 
 // TestSimulationReplays: a seed that found something finds it again.

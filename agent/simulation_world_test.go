@@ -234,6 +234,7 @@ func (s *simulation) startAgent(successor bool) {
 	s.agent = New(s.options(successor))
 	s.process.mark(0)
 	s.forgive(s.opt.attempts)
+	s.unrivalled()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.alarm, s.cancel, s.done = newSimAlarm(s), cancel, make(chan error, 1)
 	go func(a *Agent, done chan error) { done <- a.Run(ctx, s.alarm, s.hints) }(s.agent, s.done)

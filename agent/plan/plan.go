@@ -62,6 +62,8 @@ type Certificate struct {
 	// Recalled says that the authority moved the window into the past: it is about to
 	// revoke the certificate, which is replaced at once, however new it is.
 	Recalled bool
+
+	hash uint64 // of ID; zero: not computed yet
 }
 
 // A Window is a time from and to: the validity of a certificate, or when to

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"hash/fnv"
 	"strconv"
 	"time"
 )
@@ -92,7 +91,19 @@ func (p *Certificate) spread(attempt int) float64 {
 	if p == nil {
 		return 0.5
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(p.ID + strconv.Itoa(attempt))) // never fails: hash.Hash
-	return float64(h.Sum64()>>11) / (1 << 53)
+	if p.hash == 0 {
+		p.hash = fnv(fnvOffset, p.ID)
+	}
+	return float64(fnv(p.hash, strconv.Itoa(attempt))>>11) / (1 << 53)
 }
+
+// fnv goes on with a hash of FNV-1a. That of hash/fnv cannot: thousands of attempts at
+// one certificate are counted in advance (AttemptsLeft).
+func fnv(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}
+
+const fnvOffset uint64 = 14695981039346656037
