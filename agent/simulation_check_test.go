@@ -24,10 +24,12 @@ type simRecord struct {
 	adopted  bool         // and another program had made it
 	touches  []time.Time  // when another program was at the files, since a person last said that it is over
 	arrival  time.Time    // when it did
-	unput    int          // certificates issued since
-	useless  time.Time    // when the last of them ends
-	reasons  int          // to issue one more than the due date calls for
-	renewals resource     // whether the authorities refuse renewals, and give fresh certificates
+	arrivals []cert.Fingerprint
+	unput    int       // certificates issued since
+	useless  time.Time // when the last of them ends
+	reasons  int       // to issue one more than the due date calls for
+	forced   int       // people who wait for a new certificate
+	renewals resource  // whether the authorities refuse renewals, and give fresh certificates
 
 	minute time.Time // of the last look at the disk
 	looks  int       // in that minute
@@ -185,6 +187,8 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	defer s.mu.Unlock()
 	s.note("%s is on disk", cert.Serial(p.Leaf()))
 	s.newest, s.adopted, s.arrival, s.unput = p, adopted, time.Now(), 0
+	s.reasons = min(s.reasons, s.forced) // what called for another pair before has got one
+	s.arrivals = append(s.arrivals, p.Fingerprint())
 	for _, r := range s.redis {
 		r.unseen = false
 	}
@@ -220,8 +224,8 @@ func (s *simulation) checkNeed(c *simCA) {
 }
 
 // forgive notes that what the authorities asked for may be forgotten: there is another
-// process, another newest pair, or a person. What a file keeps of failed attempts, another
-// process knows as well.
+// process, another newest pair, or a person. It may be kept as well in a file of failed
+// attempts, and where the newest pair is the same again after another program was at it.
 func (s *simulation) forgive(kept bool) {
 	for _, c := range s.cas {
 		c.leftAlone = time.Time{}

@@ -45,6 +45,7 @@ var simFaults = []struct {
 	{"a server restarts", ofServer(func(r *simRedis) { r.stop() }, func(*simRedis) {})},
 	{"a server is down", ofServer(func(r *simRedis) { r.down = true; r.stop() }, func(r *simRedis) { r.down = false })},
 	{"a server hangs", ofServer(func(r *simRedis) { r.frozen = true }, func(r *simRedis) { r.frozen = false })},
+	{"a server hangs while the pair is replaced", hangsThrough},
 	{"a server denies", says(reload.ErrDenied)},
 	{"a server refuses", says(reload.ErrRefused)},
 	{"a server is busy", says(reload.ErrBusy)},
@@ -95,15 +96,7 @@ var simFaults = []struct {
 		}
 		return func() { s.killIn = 0 }
 	}},
-	{"the configuration has other names", func(s *simulation) func() {
-		names := []string{"redis.internal", "127.0.0.1"}
-		if len(s.opt.names) == len(names) {
-			names = append(names, "other.internal")
-		}
-		s.opt.names = names
-		s.reconfigure()
-		return nil
-	}},
+	{"the configuration has other names", func(s *simulation) func() { otherNames(s); return nil }},
 	{"the configuration has another key type", func(s *simulation) func() {
 		if s.opt.key == cert.P256 {
 			s.opt.key = cert.Ed25519
@@ -160,11 +153,37 @@ func ofServer(begin, end func(*simRedis)) func(*simulation) func() {
 		return func() {
 			r.mark(-1)
 			end(r)
+			if s.stranger(r) { // somebody restarts it
+				r.stop()
+			}
 			if r.serves == nil && r.faults == 0 {
 				r.start()
 			}
 		}
 	}
+}
+
+// hangsThrough is a server that hangs while other pairs come, some for other names.
+func hangsThrough(s *simulation) func() {
+	thaw := ofServer(func(r *simRedis) { r.frozen = true }, func(r *simRedis) { r.frozen = false })(s)
+	replace := func() { s.ask(true) }
+	var at time.Duration
+	for range 2 + s.rand.IntN(3) {
+		at += between(s.rand, time.Minute, min(time.Hour, s.life/10))
+		s.after(at, replace)
+		replace = func() { otherNames(s) }
+	}
+	s.after(at+between(s.rand, time.Minute, time.Hour), thaw)
+	return nil
+}
+
+func otherNames(s *simulation) {
+	names := []string{"redis.internal", "127.0.0.1"}
+	if len(s.opt.names) == len(names) {
+		names = append(names, "other.internal")
+	}
+	s.opt.names = names
+	s.reconfigure()
 }
 
 // cannotUse is a server that can use no other pair than the one it has, until it is set
@@ -205,6 +224,9 @@ func (s *simulation) incident() {
 	s.note("--- incident")
 	for range 1 + s.rand.IntN(4) {
 		f := pick(s.rand, simFaults...)
+		for !s.only.MatchString(f.name) {
+			f = pick(s.rand, simFaults...)
+		}
 		at, lasts := s.when(), s.howLong()
 		if s.rand.IntN(3) == 0 { // it is there when the renewal is due
 			due := s.due()

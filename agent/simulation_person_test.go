@@ -33,6 +33,7 @@ func (s *simulation) ask(force bool) {
 	well := s.allWell(s.patience())
 	if force {
 		s.reasons++
+		s.forced++
 		s.unrivalled()
 	}
 	s.asking.Add(1)
@@ -43,6 +44,9 @@ func (s *simulation) ask(force bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.note("renew (force: %t) says: %v", force, err)
+		if force {
+			s.forced--
+		}
 		if well && s.allWell(s.patience()) && err != nil && !errors.Is(err, ErrStopped) && !s.unseen() {
 			s.fail("all is well, and renew says: %v", err)
 		}

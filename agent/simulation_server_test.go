@@ -43,6 +43,12 @@ func (s *simulation) accept(p *cert.Pair) error {
 	return err
 }
 
+// stranger says that a server shows a certificate that the agent need not know any more:
+// the last four are known, whatever they are for.
+func (s *simulation) stranger(r *simRedis) bool {
+	return r.serves != nil && !slices.Contains(s.arrivals[max(0, len(s.arrivals)-4):], r.fingerprint())
+}
+
 // checkServes: a server that is well shows what is on disk.
 func (s *simulation) checkServes(r *simRedis, disk *cert.Pair) {
 	if s.newest == nil || min(s.localWell(), r.well(), time.Since(s.arrival)) < grace {

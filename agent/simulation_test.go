@@ -51,6 +51,7 @@ import (
 var (
 	simulateSeed = flag.Uint64("seed", 1, "the first seed of TestSimulation; 0: a new one")
 	simulateDays = flag.Float64("days", 1000, "how many agent-days TestSimulation runs; 0: one agent, told line by line")
+	simulateOnly = flag.String("only", "", "a regular expression: of the faults in simFaults, only those whose names match")
 )
 
 func TestSimulation(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -25,7 +26,8 @@ import (
 type simulation struct {
 	t    *testing.T
 	seed uint64
-	rand *rand.Rand // of the operator, the faults, and other programs
+	rand *rand.Rand     // of the operator, the faults, and other programs
+	only *regexp.Regexp // of simFaults
 	life time.Duration
 	dir  string
 	opt  simOptions
@@ -102,7 +104,7 @@ type simEvent struct {
 func newSimulation(t *testing.T, seed uint64, dir string) *simulation {
 	s := &simulation{t: t, seed: seed, dir: dir, tally: new(Tally), board: new(status.Board), hints: make(chan struct{}, 1), killed: make(chan struct{}, 1), census: new(census)}
 	s.trace = simTrace{dir: dir, told: *simulateDays == 0}
-	s.rand = s.stream(0)
+	s.rand, s.only = s.stream(0), regexp.MustCompile(*simulateOnly)
 	const day = 24 * time.Hour
 	s.life = pick(s.rand, time.Hour, day, day, 7*day, 7*day, 30*day, 30*day, 90*day, 90*day, 90*day)
 	s.opt = simOptions{attempts: s.rand.IntN(3) == 0, paths: s.rand.IntN(2) == 0, keep: pick(s.rand, 0, 1, 1, 3), key: cert.P256, names: []string{"redis.internal", "127.0.0.1"}}
