@@ -128,6 +128,7 @@ type Options struct {
 	Names      []string
 	KeyType    cert.KeyType // empty: the type of the pair before
 	ReuseKey   bool
+	Encrypted  bool                // keys are encrypted, with the passphrase that the servers have
 	Client     Usage               // whether the certificate must serve as a client certificate
 	Roots      []*x509.Certificate // trusted beside what the authority names
 	ExactRoots bool                // ca.crt holds only Roots and what the authority names

@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"agent/ca/ratelimit":          {"agent/disk"},
 	"agent/ca/acme":               {"agent/ca", "agent/ca/ratelimit", "agent/cert", "agent/disk", "agent/option", "agent/plain", "agent/plan", "agent/secret"},
 	"agent/ca/acme/acmetest":      {},
-	"agent/pair":                  {"agent/cert", "agent/disk", "agent/option", "agent/plain"},
+	"agent/pair":                  {"agent/cert", "agent/disk", "agent/option", "agent/plain", "agent/secret"},
 	"agent/discover":              {"agent/disk", "agent/plain", "reload"},
 	"agent/setup":                 {"agent/ca/step", "agent/cert", "agent/config", "agent/control", "agent/discover", "agent/disk", "agent/option", "agent/pair", "agent/plain", "agent/secret", "agent/status", "reload"},
 	"agent/truststore":            {"agent/cert", "agent/disk", "agent/plain"},

@@ -154,6 +154,9 @@ func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change)
 		trust.Client = old
 		t.reloaded, t.err = s.Reload(ctx, trust, load)
 	}
+	if a.opt.Encrypted && errors.Is(t.err, reload.ErrRefused) && !errors.Is(t.err, reload.ErrUnfit) {
+		t.err = fmt.Errorf("%w; the key is encrypted: the tls-key-file-pass of this redis has to be the passphrase in key.passphrase_file", t.err)
+	}
 	t.taken = t.err == nil || errors.Is(t.err, reload.ErrUncertain)
 	if !t.taken {
 		return t

@@ -27,9 +27,9 @@ import (
 var (
 	// ErrMismatch says that a private key does not belong to a certificate.
 	ErrMismatch = errors.New("the private key does not belong to the certificate")
-	// ErrEncryptedKey says that a private key is protected by a passphrase.
-	ErrEncryptedKey = errors.New("the private key is encrypted; redis-cert-agent keeps keys unencrypted " +
-		"and protects them by file mode: decrypt it with `openssl pkey -in KEY -out KEY.plain`")
+	// ErrEncryptedKey says that a private key is protected by a passphrase that is not there.
+	ErrEncryptedKey = errors.New("the private key is encrypted, and no passphrase is configured: " +
+		"name the file with it in key.passphrase_file, or decrypt the key (openssl pkey -in KEY -out KEY.plain)")
 )
 
 // A Pair is a certificate chain and the private key of its first certificate.

@@ -43,6 +43,8 @@ func clientPairKeys(p *ClientPair) []key {
 			meaning: "the extended key usages that this certificate must have: [client], [server], or both"},
 		{name: "paths", below: pathKeys(&p.Pair.Paths, "that a program names already; it becomes a symlink")},
 		{name: "files", below: p.fileKeys()},
+		{name: "passphrase_file", without: "none; the key is not encrypted", example: "credential:exporter-passphrase", take: secretIn(&p.Pair.Passphrase),
+			meaning: "the passphrase with which the key of this pair is encrypted, as a file or credential:NAME; for one that Redis presents it is tls-client-key-file-pass"},
 		{name: "command", without: "none", example: "[/usr/local/bin/exporter-reload]", take: command(&p.Command.Args),
 			meaning: "the program to run after each change, and its arguments, without a shell; it has a minute, and is run again while it fails; in the sandbox of the unit this needs the drop-in command.conf"},
 	}

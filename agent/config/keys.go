@@ -41,6 +41,8 @@ func (c *Config) keys() []key {
 				meaning: "the type of the private key: ec-p256, ec-p384, rsa-2048, rsa-3072, rsa-4096 or ed25519"},
 			{name: "reuse", without: "false", example: "true", take: into(&c.ReuseKey, parseBool),
 				meaning: "keeps the private key at a renewal, for clients that pin it"},
+			{name: "passphrase_file", without: "none; keys are not encrypted", example: "credential:key-passphrase", take: secretIn(&c.Pair.Passphrase),
+				meaning: "the passphrase with which the key is encrypted on disk, as a file or credential:NAME; it is the tls-key-file-pass of redis.conf, which has to be set there first; a key that is there already is encrypted at the next renewal"},
 		}},
 		{name: "servers", take: c.servers, list: true, below: serverKeys(new(reload.Server))},
 		{name: "pairs", take: c.clientPairs, list: true, below: clientPairKeys(new(ClientPair))},

@@ -184,7 +184,9 @@ func (c *Config) fileFaults(d *document) {
 	for i, s := range c.Servers {
 		s.FileFaults(option.Under(d, fmt.Sprintf("servers[%d]", i)))
 	}
+	c.Pair.FileFaults(d, "key.passphrase_file")
 	for i, p := range c.ClientPairs {
+		p.Pair.FileFaults(d, fmt.Sprintf("pairs[%d].passphrase_file", i))
 		p.Command.FileFaults(option.Under(d, fmt.Sprintf("pairs[%d].command", i)))
 	}
 	option.Certificates(d, "roots.file", c.Roots.File)

@@ -43,6 +43,7 @@ func (d *Daemon) build(r resolution, store agent.Store) (*agent.Agent, error) {
 	o.Store, o.Names, o.Client, o.Instance = store, c.Names, usage(c.Usages), c.Instance
 	o.Log, o.Board, o.Tally = d.log, d.board, d.tally
 	o.Successor, o.Missing = d.successor, r.missing
+	o.Encrypted = c.Pair.Passphrase.Set()
 	o.Watched, o.Attempts, o.Needs = watched(c), attempts(c, c.Pair.Dir), needs(c)
 	o.RootsBook = rootsBook(c.Pair.Dir)
 	for _, s := range c.Servers {

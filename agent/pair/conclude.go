@@ -12,16 +12,17 @@ import (
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/plain"
+	"redis-cert-agent/agent/secret"
 )
 
 // parse parses what there is, and adds what is wrong with it to errs, the faults
 // of reading. A missing text is no error here.
-func parse(t texts, errs [3]error) (chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate, _ [3]error) {
+func parse(t texts, errs [3]error, passphrase secret.Secret) (chain []*x509.Certificate, key crypto.Signer, ca []*x509.Certificate, _ [3]error) {
 	if t[certRole] != nil && errs[certRole] == nil {
 		chain, errs[certRole] = cert.ParseChain(t[certRole])
 	}
 	if t[keyRole] != nil && errs[keyRole] == nil {
-		key, errs[keyRole] = cert.ParseKey(t[keyRole])
+		key, errs[keyRole] = cert.OpenKey(t[keyRole], opener(passphrase))
 	}
 	switch {
 	case t[caRole] == nil || errs[caRole] != nil:
@@ -31,6 +32,14 @@ func parse(t texts, errs [3]error) (chain []*x509.Certificate, key crypto.Signer
 		ca, errs[caRole] = cert.ParseCertificates(t[caRole])
 	}
 	return chain, key, ca, errs
+}
+
+// opener returns what reads a passphrase; nil where there is none.
+func opener(s secret.Secret) func() ([]byte, error) {
+	if !s.Set() {
+		return nil
+	}
+	return s.Read
 }
 
 // errNoCA says what cert-manager leaves in ca.crt where the issuer is an ACME CA.
@@ -78,7 +87,7 @@ func (v *view) match() [3]error {
 	for r, p := range v.parts {
 		reading[r] = p.err
 	}
-	chain, key, ca, errs := parse(v.text, reading)
+	chain, key, ca, errs := parse(v.text, reading, v.passphrase)
 	v.CA = ca
 	if chain != nil && key != nil {
 		if p, err := cert.New(chain, key, nil); err == nil {

@@ -104,7 +104,7 @@ func (s *Store) holdsDistrusted(text []byte) bool {
 	if len(s.distrust.Leaves) == 0 || !strings.Contains(string(text), "PRIVATE KEY") {
 		return false
 	}
-	key, err := cert.ParseKey(text)
+	key, err := cert.OpenKey(text, opener(s.passphrase))
 	return err == nil && s.distrust.distrustsKey(key)
 }
 

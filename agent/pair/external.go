@@ -17,6 +17,7 @@ import (
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/option"
 	"redis-cert-agent/agent/plain"
+	"redis-cert-agent/agent/secret"
 )
 
 // An External is a pair that another program renews: its files are read and
@@ -26,7 +27,8 @@ import (
 // were there, in the file `seen`. Its methods may be called concurrently.
 type External struct {
 	directory
-	paths [3]string
+	paths      [3]string
+	passphrase secret.Secret
 
 	mu   sync.Mutex
 	last *Generation // the files at the last look
@@ -68,7 +70,7 @@ func newExternal(o ExternalOptions) (*External, error) {
 	if err := option.Err(o.Faults); err != nil {
 		return nil, err
 	}
-	return &External{directory: newDirectory(o.Dir, o.GID), paths: o.Paths.byRole()}, nil
+	return &External{directory: newDirectory(o.Dir, o.GID), paths: o.Paths.byRole(), passphrase: o.Passphrase}, nil
 }
 
 // Load reads the files. The state's only generation, Current, holds what can be
@@ -82,7 +84,7 @@ func (x *External) Load() (State, error) {
 		g = x.last
 	} else {
 		g.Since = time.Now()
-		g.judge(x.paths)
+		g.judge(x.paths, x.passphrase)
 		x.last = g
 	}
 	st := State{Current: g, All: []*Generation{g}}
@@ -120,11 +122,11 @@ func (g *Generation) sameFiles(o *Generation) bool {
 }
 
 // judge parses what was read.
-func (g *Generation) judge(paths [3]string) {
-	chain, key, ca, errs := parse(g.text, g.errs)
+func (g *Generation) judge(paths [3]string, passphrase secret.Secret) {
+	chain, key, ca, errs := parse(g.text, g.errs, passphrase)
 	// Redis may read a key that the agent may not: for the user redis alone, with a
 	// passphrase (tls-key-file-pass), or of a kind that Go does not have.
-	if err := errs[keyRole]; errors.Is(err, fs.ErrPermission) || errors.Is(err, cert.ErrEncryptedKey) || errors.Is(err, cert.ErrForeignKey) {
+	if err := errs[keyRole]; errors.Is(err, fs.ErrPermission) || errors.Is(err, cert.ErrEncryptedKey) || errors.Is(err, cert.ErrPassphrase) || errors.Is(err, cert.ErrForeignKey) {
 		g.KeyErr, errs[keyRole] = externalFault(paths[keyRole], err), nil
 	}
 	for _, r := range []role{certRole, caRole} {
@@ -156,8 +158,8 @@ func (g *Generation) judge(paths [3]string) {
 // naming it once, and what to do when it may not be read.
 func externalFault(path string, err error) error {
 	switch {
-	case errors.Is(err, cert.ErrEncryptedKey): // its remedy is for the agent's own keys
-		err = errors.New("the key is encrypted")
+	case errors.Is(err, cert.ErrEncryptedKey): // to decrypt it is for whoever renews it
+		err = errors.New("the key is encrypted, and no passphrase is configured (key.passphrase_file)")
 	case errors.Is(err, fs.ErrPermission) && hiding(err) != "":
 		err = fmt.Errorf("%w: %s", err, remedy(err))
 	case errors.Is(err, fs.ErrPermission):

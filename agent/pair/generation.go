@@ -14,6 +14,7 @@ import (
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/disk"
+	"redis-cert-agent/agent/secret"
 )
 
 // parseID returns the ID that a directory name stands for.
@@ -99,7 +100,12 @@ func (s *Store) readFiles(id int, dir string, last *Generation) *Generation {
 		return g
 	}
 	g.Origin, g.Leaf = rec.origin(), rec.leaf()
-	g.Pair, g.errs = check(g.text, g.errs, rec)
+	g.Pair, g.errs = check(g.text, g.errs, rec, s.passphrase)
+	if s.peeks && g.errs[keyRole] != nil && sealed(g.errs[keyRole]) && g.errs[certRole] == nil && g.errs[caRole] == nil {
+		// Who only looks often has no passphrase, and needs no key.
+		g.KeyErr, g.errs[keyRole] = g.errs[keyRole], nil
+		g.Pair = g.keyless()
+	}
 	for r, err := range g.errs {
 		if err != nil {
 			g.Pair, g.Err = nil, fmt.Errorf("generation %d: %s: %w", id, fileNames[r], err)
@@ -107,6 +113,19 @@ func (s *Store) readFiles(id int, dir string, last *Generation) *Generation {
 		}
 	}
 	return g
+}
+
+// sealed says that a key could not be opened for want of the right passphrase.
+func sealed(err error) bool {
+	return errors.Is(err, cert.ErrPassphrase) || errors.Is(err, cert.ErrEncryptedKey)
+}
+
+// keyless returns the pair without its key.
+func (g *Generation) keyless() *cert.Pair {
+	t := g.text
+	t[keyRole] = nil
+	chain, _, ca, _ := parse(t, [3]error{}, secret.Secret{})
+	return &cert.Pair{Chain: chain, CA: ca}
 }
 
 // reads says whether g's files were read without a fault and hold what those
@@ -123,8 +142,8 @@ var errInPlace = errors.New("changed in place since the agent wrote it")
 
 // check parses a generation's files, holds them against the record, and says
 // for each file what is wrong with it.
-func check(t texts, errs [3]error, rec record) (*cert.Pair, [3]error) {
-	chain, key, ca, errs := parse(t, errs)
+func check(t texts, errs [3]error, rec record, passphrase secret.Secret) (*cert.Pair, [3]error) {
+	chain, key, ca, errs := parse(t, errs, passphrase)
 	if errs[certRole] == nil && (cert.FingerprintOf(chain[0]).String() != rec.Leaf || digest(chain) != rec.Chain) {
 		errs[certRole] = errInPlace
 	}
@@ -142,13 +161,26 @@ func check(t texts, errs [3]error, rec record) (*cert.Pair, [3]error) {
 // Put writes p as a new generation, complete and fsynced but not yet current.
 // On error nothing has changed.
 func (s *Store) Put(p *cert.Pair, o Origin) (*Generation, error) {
-	key, err := p.KeyPEM()
+	key, err := s.keyPEM(p)
 	if err != nil {
 		return nil, fmt.Errorf("put: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.put(texts{p.CertPEM(), key, p.CAPEM()}, p, o)
+}
+
+// keyPEM returns the key of p as it is kept.
+func (s *Store) keyPEM(p *cert.Pair) ([]byte, error) {
+	if !s.passphrase.Set() {
+		return p.KeyPEM()
+	}
+	passphrase, err := s.passphrase.Read()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", cert.ErrPassphrase, err)
+	}
+	defer clear(passphrase)
+	return p.EncryptedKeyPEM(passphrase)
 }
 
 // put writes t, the texts of p, as a new generation.

@@ -10,6 +10,7 @@ import (
 	"sort"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/secret"
 )
 
 // Load reads what is on disk and changes nothing.
@@ -41,9 +42,11 @@ type part struct {
 // A view is the state, and what it was concluded from.
 type view struct {
 	State
-	parts   [3]part
-	text    texts      // what redis would read now
-	matched *cert.Pair // certificate and key of text, when they match; without CA
+	parts [3]part
+
+	passphrase secret.Secret
+	text       texts      // what redis would read now
+	matched    *cert.Pair // certificate and key of text, when they match; without CA
 }
 
 func (s *Store) look() (*view, error) {
@@ -51,7 +54,7 @@ func (s *Store) look() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{State: State{All: all}}
+	v := &view{State: State{All: all}, passphrase: s.passphrase}
 	if err := s.findCurrent(v); err != nil {
 		return nil, err
 	}
@@ -63,7 +66,33 @@ func (s *Store) look() (*view, error) {
 		}
 	}
 	v.judge()
-	return v, nil
+	if !s.peeks {
+		err = v.sealed()
+	}
+	return v, err
+}
+
+// sealed returns why nothing can be decided on what is there: the pair that is current, or
+// the newest one, or the one that was there before the agent, has a key that only another
+// passphrase opens. Another certificate would not mend that, and redis could not load it.
+func (v *view) sealed() error {
+	for i, g := range v.All {
+		if (i == len(v.All)-1 || g == v.Current) && sealed(g.errs[keyRole]) {
+			return fmt.Errorf("%s: %w", filepath.Join(g.dir, fileNames[keyRole]), withRemedy(g.errs[keyRole]))
+		}
+	}
+	if f := v.Foreign; f != nil && (errors.Is(f.Err, cert.ErrPassphrase) || len(v.All) == 0 && sealed(f.Err)) {
+		return withRemedy(f.Err)
+	}
+	return nil
+}
+
+// withRemedy says what to do about a passphrase that does not open a key.
+func withRemedy(err error) error {
+	if errors.Is(err, cert.ErrPassphrase) {
+		return fmt.Errorf("%w: key.passphrase_file has to hold the passphrase that it was encrypted with, the tls-key-file-pass of redis; nothing was changed", err)
+	}
+	return fmt.Errorf("%w; nothing was changed", err)
 }
 
 // known returns the leaves by which a server is recognised whatever the clock says: the

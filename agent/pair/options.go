@@ -1,11 +1,14 @@
 package pair
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"redis-cert-agent/agent/option"
+	"redis-cert-agent/agent/secret"
 )
 
 // Paths are the files that an existing redis.conf names, as absolute paths.
@@ -30,6 +33,10 @@ type Options struct {
 	GID   int         // group of files and directories; -1: left to the system
 	Mode  fs.FileMode // of the files; 0 means 0640; others never get access
 	Keep  int         // how many previous generations Prune leaves
+
+	// Passphrase opens keys that are encrypted, and new ones are encrypted with it; none:
+	// they are not.
+	Passphrase secret.Secret
 }
 
 // ExternalOptions say where the files are that another program renews.
@@ -37,11 +44,13 @@ type ExternalOptions struct {
 	Dir   string // the agent's own directory; made with mode 0751 when missing
 	GID   int    // its group; -1: left to the system
 	Paths Paths  // the files; Cert and Key are set, and may be one file
+
+	Passphrase secret.Secret // opens the key where it is encrypted
 }
 
 // External returns the options for files that another program renews at o.Paths.
 func (o Options) External() ExternalOptions {
-	return ExternalOptions{Dir: o.Dir, GID: o.GID, Paths: o.Paths}
+	return ExternalOptions{Dir: o.Dir, GID: o.GID, Paths: o.Paths, Passphrase: o.Passphrase}
 }
 
 const defaultMode = 0o640
@@ -73,6 +82,22 @@ func (o Options) Faults(r option.Report) {
 	if o.Keep < 0 || o.Keep == 0 && r.Given("keep") {
 		r.Fault("keep", "%d previous generations leave nothing to roll back to; write 1 or more", o.Keep)
 	}
+}
+
+// mostPassphrase is what OpenSSL takes (PEM_BUFSIZE).
+const mostPassphrase = 1024
+
+// FileFaults looks at the passphrase, which field names.
+func (o Options) FileFaults(r option.Report, field string) {
+	option.Secret(r, field, o.Passphrase, func(text []byte) error {
+		switch {
+		case len(text) > mostPassphrase:
+			return fmt.Errorf("%s holds %d bytes, and redis takes a passphrase of %d at most", o.Passphrase, len(text), mostPassphrase)
+		case bytes.ContainsAny(text, "\x00\r\n"):
+			return fmt.Errorf("%s holds more than one line: a passphrase of redis is one", o.Passphrase)
+		}
+		return nil
+	})
 }
 
 // Faults tells what cannot work. One file may hold certificate, key and CA, as

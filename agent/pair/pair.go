@@ -49,7 +49,7 @@ type Generation struct {
 	Leaf   cert.Fingerprint // of the leaf it was made with, also when its files were damaged since; zero when origin.json cannot be read
 	Err    error            // why it is no candidate: unreadable, mismatched, or changed since it was made
 
-	// Of an External only, where ID is 0.
+	// Of an External, where ID is 0; KeyErr also where somebody only looks.
 	KeyErr error     // why the key could not be read, and what to do; Pair.Key is nil then
 	Unread []string  // of a pair of another program: which certificates this program cannot judge, and why
 	Since  time.Time // when they were first seen as they are now

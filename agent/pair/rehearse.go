@@ -27,6 +27,11 @@ func (s *Store) Rehearse() (found string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if s.passphrase.Set() && !s.peeks {
+		if _, err := s.passphrase.Read(); err != nil {
+			return "", fmt.Errorf("the passphrase for the key: %w", err)
+		}
+	}
 	for _, dir := range []string{s.dir, s.generationsDir()} {
 		if err := disk.TryWrite(dir); err != nil {
 			return "", explain("write", err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"redis-cert-agent/agent/option"
+	"redis-cert-agent/agent/secret"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +21,9 @@ type Store struct {
 	fileUID int
 	mode    fs.FileMode
 	keep    int
-	peeks   bool // it changes nothing, see Peek
+
+	passphrase secret.Secret
+	peeks      bool // it changes nothing, see Peek
 
 	mu    sync.Mutex          // one change at a time
 	whole map[int]*Generation // those without a fault, as they were read last
@@ -64,13 +67,13 @@ func Read(o Options) (State, error) {
 	if s.real, err = filepath.EvalSymlinks(s.dir); err != nil {
 		return State{}, explain("read", err)
 	}
-	s.distrust = s.recallDistrust()
+	s.peeks, s.distrust = true, s.recallDistrust()
 	s.seen.recall(s.seenPath())
 	return s.Load()
 }
 
 func newStore(o Options) (*Store, error) {
-	s := &Store{fileUID: o.UID, mode: o.Mode, keep: o.Keep, whole: map[int]*Generation{}}
+	s := &Store{fileUID: o.UID, mode: o.Mode, keep: o.Keep, passphrase: o.Passphrase, whole: map[int]*Generation{}}
 	if s.mode == 0 {
 		s.mode = defaultMode
 	}
