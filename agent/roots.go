@@ -40,6 +40,9 @@ func (a *Agent) named(i int, n ca.Named) (news bool) {
 	if a.own == nil || len(n.Roots) == 0 {
 		return false
 	}
+	if a.roots.book == nil { // the disk could not be read so far
+		a.roots.book = roots.Read(a.opt.RootsBook)
+	}
 	a.authorities[i].named = now()
 	list := func(all []*x509.Certificate) []*x509.Certificate {
 		return slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return !c.IsCA || !now().Before(c.NotAfter) })
