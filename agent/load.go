@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +23,8 @@ type attempt struct {
 	reloaded reload.Reloaded // its connection is open, where redis answered OK
 	taken    bool            // redis has the new pair in memory, or may have
 	took     time.Duration
-	err      error // nil when it is proven
+	shown    []*x509.Certificate // what the server showed before; nil: nothing, or it is not known
+	err      error               // nil when it is proven
 
 	asked    bool            // the settings are what the server says after it
 	settings reload.Settings // which the next reload needs
@@ -50,6 +52,9 @@ func (a *Agent) load(ctx context.Context, seen observation, step plan.Step) erro
 		return attempts[i].err
 	}, func(i int, err error) {
 		attempts[i].err = err
+		if shown := attempts[i].shown; shown != nil {
+			a.servers[i].shown = shown
+		}
 		if ctx.Err() != nil {
 			return // stopped halfway; the next start goes on from what it sees
 		}
@@ -137,15 +142,18 @@ func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change)
 	start := now()
 	defer func() { t.took = now().Sub(start) }()
 	s, trust := a.opt.Servers[i], a.trustAt(seen, i)
+	t.shown = a.shownBefore(ctx, i, trust)
 	load := reload.Load{Pair: seen.newest.Pair}
 	load.Ready = func(settings reload.Settings) error {
-		if err := a.keepsPeers(seen, i, settings, load.Shown); err != nil {
-			return err
+		if load.Shown != nil {
+			if err := a.keepsPeers(seen, i, settings, t.shown); err != nil {
+				return err
+			}
 		}
 		return c.ready()
 	}
-	if leaf := a.servers[i].leaf(); !endsSoon(leaf, start) {
-		load.Shown = leaf
+	if len(t.shown) > 0 && !endsSoon(t.shown[0], start) {
+		load.Shown = t.shown[0]
 	}
 	t.reloaded, t.err = s.Reload(ctx, trust, load)
 	if old := former(seen); errors.Is(t.err, reload.ErrClientCertificate) && old != nil {
@@ -180,6 +188,20 @@ func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change)
 		t.err = plain.Join(t.err, unproven)
 	}
 	return t
+}
+
+// shownBefore returns the chain that server i shows before a load. One that was not reached
+// since this agent knows of it, or since it was away, is asked: nobody could tell else what
+// the load costs its clients and this agent.
+func (a *Agent) shownBefore(ctx context.Context, i int, trust reload.Trust) []*x509.Certificate {
+	if about := a.servers[i]; about.fresh || about.leaf() != nil {
+		return about.shown
+	}
+	served, err := a.opt.Servers[i].Served(ctx, trust)
+	if err != nil {
+		return nil // the reload says why
+	}
+	return served.Chain
 }
 
 // former returns the latest pair before the newest that is still valid; nil when there

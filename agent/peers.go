@@ -18,11 +18,8 @@ import (
 // agent does not write, or by a name. Nil: it would not be, or there is nothing to lose, or
 // it cannot be told. A user that the certificate stands for is named and no reason to
 // refuse it: most users log in by a password, and the login after the load decides.
-func (a *Agent) keepsPeers(seen observation, i int, settings reload.Settings, shown *x509.Certificate) error {
-	next := seen.newest.Pair
-	if shown == nil {
-		return nil
-	}
+func (a *Agent) keepsPeers(seen observation, i int, settings reload.Settings, chain []*x509.Certificate) error {
+	next, shown := seen.newest.Pair, chain[0]
 	if name := settings.PeerName; name != "" && carries(shown, name) && !carries(next.Leaf(), name) {
 		return reload.Unfit(fmt.Sprintf("the new certificate is not loaded, since it lacks %q, which the one before carries and tls-expected-peer-name of redis wants of its peers", name),
 			"add it to names")
@@ -39,7 +36,7 @@ func (a *Agent) keepsPeers(seen observation, i int, settings reload.Settings, sh
 		return nil // it gets the roots of the new pair with it
 	}
 	roots := clientRoots(settings)
-	if len(roots) == 0 || clientFault(a.servers[i].shown, roots) != nil {
+	if len(roots) == 0 || clientFault(chain, roots) != nil {
 		return nil
 	}
 	if err := clientFault(next.Chain, roots); err != nil {

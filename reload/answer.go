@@ -35,7 +35,7 @@ const (
 )
 
 // answerFault returns the error that an error reply means. Name is that of the command.
-func (r *Redis) answerFault(name, words string) error {
+func (r *Redis) answerFault(name, words string) *fault {
 	// Redis quotes the arguments of a command that it does not know. Of AUTH
 	// they are the password.
 	words, _, _ = strings.Cut(words, ", with args beginning with")

@@ -28,8 +28,8 @@ var (
 	// command, a client certificate it does not take.
 	ErrDenied = errors.New("redis denied access")
 	// ErrClientCertificate is an ErrDenied: Redis asks for a client certificate
-	// and does not take ours. Another one may help, where another password or
-	// another user would not.
+	// and does not take ours, or may not take it for one of its users. Another one may
+	// help, where another password or another user would not.
 	ErrClientCertificate = errors.New("redis refused the client certificate")
 	// ErrUnrecognised: the peer is not one that may be talked to. Nothing was
 	// sent to it.

@@ -249,6 +249,17 @@ func (s *session) configSet(ctx context.Context, parameter, value string) error 
 	return answers[0].err
 }
 
+// byCertificate adds to a denial that another client certificate may help: where no password
+// is sent, redis may take the client by the name in its certificate for one of its users
+// (tls-auth-clients-user).
+func (s *session) byCertificate(err *fault) error {
+	if err.kind != ErrDenied || !s.to.tls || s.hello.presented == nil || s.r.server.User != "" || s.r.server.Password.Set() {
+		return err
+	}
+	err.cause = ErrClientCertificate
+	return err
+}
+
 // interpret returns the answer to a command, or what its error means.
 func (s *session) interpret(ctx context.Context, name string, command *redis.Cmd) (any, error) {
 	reply, err := command.Result()
@@ -261,7 +272,7 @@ func (s *session) interpret(ctx context.Context, name string, command *redis.Cmd
 	case err == nil, errors.Is(err, redis.Nil):
 		return reply, nil
 	case words != nil:
-		return nil, s.r.answerFault(name, words.Error())
+		return nil, s.byCertificate(s.r.answerFault(name, words.Error()))
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}

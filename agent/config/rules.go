@@ -8,6 +8,7 @@ import (
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/option"
+	"redis-cert-agent/agent/secret"
 	"redis-cert-agent/reload"
 )
 
@@ -171,6 +172,12 @@ func (c *Config) watchFaults(d *document) {
 	}
 }
 
+// getsByItself says whether a file is that of one of pairs, which is there when the agent has
+// asked for it.
+func (c *Config) getsByItself(path string) bool {
+	return slices.ContainsFunc(c.ClientPairs, func(p ClientPair) bool { return p.Pair.Named().Cert == path })
+}
+
 // fileFaults looks at the files and secrets that the configuration names.
 func (c *Config) fileFaults(d *document) {
 	for i, issuer := range c.Issuers {
@@ -182,6 +189,9 @@ func (c *Config) fileFaults(d *document) {
 		}
 	}
 	for i, s := range c.Servers {
+		if c.getsByItself(s.ClientCert) {
+			s.ClientCert, s.ClientKey = "", secret.Secret{}
+		}
 		s.FileFaults(option.Under(d, fmt.Sprintf("servers[%d]", i)))
 	}
 	c.Pair.FileFaults(d, "key.passphrase_file")

@@ -60,7 +60,7 @@ func linkClient(addr string, conf *tls.Config) *redis.Client {
 }
 
 // linkTLS is what a client of the nodes presents and verifies by.
-func linkTLS(t *testing.T) *tls.Config {
+func linkTLS(t testing.TB) *tls.Config {
 	t.Helper()
 	ca, err := sharedCA()
 	if err != nil {
