@@ -107,6 +107,10 @@ type Server struct {
 	Name string // its address
 	Redis
 
+	// Unit runs it, and is restarted where it is a Sentinel that shows another certificate
+	// than the newest; nil: a person does that.
+	Unit Unit
+
 	// NoServer says that it stands for what is to be done when a client's pair has
 	// changed: a Reload does that, and nobody makes a handshake.
 	NoServer bool
@@ -185,6 +189,7 @@ type Agent struct {
 	beside      sync.WaitGroup  // what runs beside Run
 	inspections chan inspection // found beside Run
 	rehearsals  chan rehearsed  // the same
+	restarts    chan restarted  // the same
 
 	newest      aboutNewest
 	servers     []aboutServer
@@ -209,6 +214,7 @@ func New(o Options) *Agent {
 		authorities: make([]aboutAuthority, len(o.Authorities)),
 		inspections: make(chan inspection, len(o.Authorities)),
 		rehearsals:  make(chan rehearsed, 1),
+		restarts:    make(chan restarted, 1),
 	}
 	switch s := o.Store.(type) {
 	case OwnStore:

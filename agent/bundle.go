@@ -139,7 +139,7 @@ func (a *Agent) waitsForServers(seen observation) bool {
 		return true
 	}
 	for i, s := range a.newest.servers {
-		if about := a.servers[i]; s.behind && (!about.seen || about.leaf() != nil) && !about.sentinel {
+		if about := a.servers[i]; s.behind && (!about.seen || about.leaf() != nil) && (!about.sentinel || a.restartable(i)) {
 			return true
 		}
 	}

@@ -135,7 +135,7 @@ func (a *Agent) adopt(ctx context.Context, seen observation) error {
 // chain or the CA certificates changed alone, and a handshake does not show those.
 func (a *Agent) outdate() {
 	for i := range a.newest.servers {
-		a.newest.servers[i].behind = !a.servers[i].sentinel
+		a.newest.servers[i].behind = !a.servers[i].sentinel || a.restartable(i)
 	}
 }
 

@@ -117,7 +117,8 @@ func (a *Agent) learnKind(seen observation, i int, settings reload.Settings) {
 	}
 	if s.sentinel { // it was asked to before it was known
 		m := &a.newest.servers[i]
-		m.err, m.failed, m.behind = nil, plan.Attempts{}, false
+		m.err, m.failed = nil, plan.Attempts{}
+		m.behind = m.behind && a.opt.Servers[i].Unit != nil // else nobody would ever know
 	}
 }
 

@@ -49,6 +49,8 @@ type loading struct {
 	undone bool          // it ended all handshakes there and was taken back: it is not tried again
 	failed plan.Attempts // failures to load it
 	err    error         // the last of them
+
+	restart restarting // of a Sentinel's unit
 }
 
 // aboutServer is remembered of a server, whatever it is to load.
@@ -62,6 +64,7 @@ type aboutServer struct {
 	again     time.Time           // when to look at it again, since it may load files itself and late; zero: as at others
 	autoLoad  time.Duration       // how often it looks for changed files itself; zero: never
 	sentinel  bool                // it reads its files only when it starts
+	restartAt time.Time           // when its unit may be restarted again
 	fault     string              // what a reload would meet; empty when nothing is known
 
 	state status.ServerState // as last told
@@ -114,6 +117,7 @@ type aboutProcess struct {
 	rotated    status.Rotation // what came of the last one
 	rehearsal  time.Time       // when the next rehearsal is due; zero: none is
 	rehearsing bool            // one is under way
+	restarting bool            // a Sentinel is restarted
 	waiters    []chan error    // those who wait for its end
 }
 

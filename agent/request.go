@@ -156,6 +156,6 @@ func (a *Agent) forgetDelays() {
 	for i := range a.newest.servers {
 		s := &a.newest.servers[i]
 		s.failed, s.undone = plan.Attempts{Failed: s.failed.Failed}, false
-		a.servers[i].inspected = time.Time{}
+		a.servers[i].inspected, a.servers[i].restartAt, s.restart = time.Time{}, time.Time{}, restarting{}
 	}
 }

@@ -219,7 +219,7 @@ func (a *Agent) noteLoaded(ctx context.Context, seen observation) {
 		return
 	}
 	for i, s := range a.newest.servers {
-		if !a.servers[i].sentinel && (!s.proven || s.behind) {
+		if (!a.servers[i].sentinel || a.restartable(i)) && (!s.proven || s.behind) {
 			return
 		}
 	}

@@ -58,6 +58,9 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				waiting = now().Sub(looked) < recheck
 			case found := <-a.inspections:
 				waiting = !a.authorityInspected(ctx, found)
+			case ended := <-a.restarts:
+				a.restartEnded(ctx, ended)
+				waiting = false
 			case found := <-a.rehearsals:
 				if waiting = !a.rehearsalEnded(ctx, found); waiting {
 					a.answerWaiters()
@@ -116,6 +119,7 @@ func (a *Agent) wake(step plan.Step, looked time.Time) time.Time {
 		sooner(a.roots.leaves)
 	}
 	sooner(a.nextInspection(looked))
+	sooner(a.nextRestart(looked))
 	for _, about := range a.authorities {
 		if next := about.inspectAt(); next.After(looked) {
 			sooner(next)
@@ -176,6 +180,7 @@ func (a *Agent) round(ctx context.Context) (step plan.Step, failure error) {
 			a.tellReady(ctx, seen)
 			a.inspectAuthorities(ctx, seen, step.Wanted)
 			a.rehearseIfDue(ctx, seen, step)
+			a.restartSentinels(ctx, seen)
 			return step, failure
 		}
 	}

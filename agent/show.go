@@ -169,7 +169,7 @@ func Describe(g *pair.Generation) *status.Leaf {
 // serverStatus describes server i as its last handshake showed it.
 func (a *Agent) serverStatus(seen observation, i int) status.Server {
 	about, loading := &a.servers[i], a.newest.servers[i]
-	s := status.Server{Address: a.opt.Servers[i].Name, State: status.Unknown}
+	s := status.Server{Address: a.opt.Servers[i].Name, State: status.Unknown, Sentinel: about.sentinel}
 	if about.seen {
 		s.State = status.Unreachable
 	}
@@ -192,6 +192,11 @@ func (a *Agent) serverStatus(seen observation, i int) status.Server {
 	switch {
 	case a.opt.Servers[i].NoServer && loading.err != nil:
 		s.State = status.Failing // whether it was ever done before or not
+	case a.restartable(i):
+		s.Note = "a Sentinel: after each renewal its unit is restarted, when its group can spare it"
+		if s.State == status.Stale {
+			s.Hint = cmp.Or(loading.restart.text, "that is under way")
+		}
 	case about.sentinel && s.State == status.Stale:
 		s.Note, s.Hint = "it is a Sentinel, which reads its certificate only when it starts", "restart its unit, one Sentinel of a group after the other, when SENTINEL CKQUORUM says that there are enough without it"
 	case about.sentinel:

@@ -216,15 +216,3 @@ func (c *simCA) certificate(names []string, t cert.KeyType) ca.Issued {
 	chain[0] = c.sign(template, parent, key.Public(), signer)
 	return ca.Issued{Chain: chain, Key: key, Roots: roots, Issuer: c.url, Method: "sign"}
 }
-
-// sleep waits in virtual time.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

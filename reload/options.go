@@ -31,7 +31,28 @@ func (s Server) Faults(r option.Report) {
 	if s.ConfigCommand == "" || strings.ContainsAny(s.ConfigCommand, blanks) {
 		r.Fault("config_command", "%s is not a command; write the name that rename-command gives to CONFIG", option.Quote(s.ConfigCommand))
 	}
+	if s.Restart != "" || r.Given("restart") {
+		s.restartFaults(r)
+	}
 	option.Positive(r, "timeout", s.Timeout)
+}
+
+// restartFaults judges the name of a unit (systemd.unit(5)).
+func (s Server) restartFaults(r option.Report) {
+	const signs = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
+	name, hasEnding := strings.CutSuffix(s.Restart, ".service")
+	if name == "" || len(s.Restart) > 255 || strings.Trim(name, signs) != "" || strings.HasSuffix(name, "@") || !hasEnding && hasUnitEnding(name) {
+		r.Fault("restart", "%s is not the name of a service; write it like redis-sentinel.service", option.Quote(s.Restart))
+	}
+}
+
+func hasUnitEnding(name string) bool {
+	for _, ending := range []string{".socket", ".target", ".timer", ".path", ".mount", ".slice", ".scope", ".device"} {
+		if strings.HasSuffix(name, ending) {
+			return true
+		}
+	}
+	return false
 }
 
 const blanks = " \t\r\n\x00"

@@ -63,6 +63,10 @@ type Server struct {
 	// verifies.
 	InsecureSkipVerify bool
 
+	// Restart is the unit of systemd that runs it; empty: none is named. Who restarts it,
+	// because it is a Sentinel, is not this package.
+	Restart string
+
 	Timeout time.Duration // of one network step; zero: DefaultTimeout
 
 	// Warn is told, in one line, each time a peer was recognised by less than a

@@ -22,7 +22,8 @@ type replies struct {
 	read  int    // bytes so far, those that a bulk string announced included
 	head  []byte // the line that has begun, as far as it is looked at
 	bulk  int    // bytes of a bulk string that are still to come
-	items int    // elements of an array that are still to come
+	items []int  // elements that are still to come of each array that has begun, the outermost first
+	depth int    // how many arrays may lie in each other
 	fault error  // what ended the session; it stays
 }
 
@@ -30,7 +31,7 @@ type replies struct {
 const maxHead = 24
 
 func newReplies(conn net.Conn) *replies {
-	return &replies{Conn: conn, head: make([]byte, 0, maxHead)}
+	return &replies{Conn: conn, head: make([]byte, 0, maxHead), depth: 1}
 }
 
 // Read returns what passed, and with it the fault of the first byte that did not.
@@ -65,7 +66,7 @@ func (r *replies) next(b byte) error {
 	switch r.head[0] {
 	case '+', '-', ':', '$':
 	case '*':
-		if r.items > 0 {
+		if len(r.items) >= r.depth {
 			return notAReply("an array in an array")
 		}
 	default:
@@ -81,18 +82,25 @@ func (r *replies) next(b byte) error {
 
 // begin looks at a line that is complete: how much comes after it.
 func (r *replies) begin(head string) error {
-	if r.items > 0 {
-		r.items--
+	if top := len(r.items) - 1; top >= 0 {
+		r.items[top]--
 	}
-	kind := head[0]
-	if kind != '$' && kind != '*' {
+	kind, n := head[0], -1 // what has no length ends with its line, as a null does
+	if kind == '$' || kind == '*' {
+		var err error
+		if n, err = announced(head); err != nil {
+			return err
+		}
+	}
+	if kind == '*' && n > 0 && n <= maxElements {
+		r.items = append(r.items, n)
 		return nil
 	}
-	n, err := announced(head)
+	for top := len(r.items) - 1; top >= 0 && r.items[top] == 0; top-- {
+		r.items = r.items[:top]
+	}
 	switch {
-	case err != nil:
-		return err
-	case n < 0: // nothing: a null
+	case n < 0:
 		return nil
 	case kind == '$':
 		if err := r.charge(n); err != nil {
@@ -101,8 +109,6 @@ func (r *replies) begin(head string) error {
 		r.bulk = n + len("\r\n")
 	case n > maxElements:
 		return notAReply("an array of %d elements, of at most %d", n, maxElements)
-	default:
-		r.items = n
 	}
 	return nil
 }

@@ -14,13 +14,14 @@ import (
 
 // session is one authenticated connection to a recognised peer.
 type session struct {
-	r      *Redis
-	to     route
-	hello  handshake // of a TLS route
-	conn   *redis.Conn
-	login  []any // the AUTH that has not been sent yet; nil: none
-	spoken bool  // the peer has answered once
-	close  func()
+	r       *Redis
+	to      route
+	hello   handshake // of a TLS route
+	conn    *redis.Conn
+	replies *replies // what of its answers passes
+	login   []any    // the AUTH that has not been sent yet; nil: none
+	spoken  bool     // the peer has answered once
+	close   func()
 }
 
 // open begins a session, which must be closed. AUTH goes with the first question.
@@ -36,7 +37,8 @@ func (r *Redis) open(ctx context.Context, t Trust) (*session, error) {
 	}
 	// go-redis heeds the deadline of a context, and not its end.
 	stop := context.AfterFunc(ctx, func() { link.Close() })
-	client := redis.NewClient(r.options(newReplies(link)))
+	s.replies = newReplies(link)
+	client := redis.NewClient(r.options(s.replies))
 	client.AddHook(noHello{})
 	s.conn = client.EphemeralConn()
 	s.close = func() {

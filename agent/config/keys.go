@@ -85,6 +85,8 @@ func serverKeys(s *reload.Server) []key {
 			meaning: "the name that rename-command gives to CONFIG"},
 		{name: "insecure_skip_verify", without: "false", example: "true", take: into(&s.InsecureSkipVerify, parseBool),
 			meaning: "talks to a Redis on loopback whatever certificate it shows; logged as a warning at every use"},
+		{name: "restart", without: "none", example: "redis-sentinel.service", take: text(&s.Restart),
+			meaning: "the unit that runs a Sentinel, which reads its certificate only when it starts: it is restarted after a renewal when its group can spare it; that takes a rule of polkit (docs/sentinel.md)"},
 		{name: "timeout", without: "5s", example: "5s", take: into(&s.Timeout, option.ParseDuration),
 			meaning: "bounds one exchange with Redis"},
 	}

@@ -38,6 +38,10 @@ func sourceFaults(s reload.Server, r option.Report) {
 		r.Fault("control", "it belongs to one server, and %s may lead to several: leave it out, or write an element with the address", option.Quote(s.Address))
 		s.Control = ""
 	}
+	if r.Given("restart") {
+		r.Fault("restart", "it belongs to one Sentinel, and %s may lead to several: write an element with the address", option.Quote(s.Address))
+		s.Restart = ""
+	}
 	s.Address = "127.0.0.1:6379" // as good as what will be found
 	s.Faults(r)
 }

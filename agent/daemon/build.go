@@ -10,6 +10,7 @@ import (
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/config"
 	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/unit"
 	"redis-cert-agent/reload"
 )
 
@@ -48,7 +49,11 @@ func (d *Daemon) build(r resolution, store agent.Store) (*agent.Agent, error) {
 	o.RootsBook = rootsBook(c.Pair.Dir)
 	for _, s := range c.Servers {
 		s.Warn = agent.Relaxed(d.log, s.Address, s.InsecureSkipVerify)
-		o.Servers = append(o.Servers, agent.Server{Name: s.Address, Redis: reload.New(s)})
+		server := agent.Server{Name: s.Address, Redis: reload.New(s)}
+		if s.Restart != "" {
+			server.Unit = unit.New(s.Restart)
+		}
+		o.Servers = append(o.Servers, server)
 	}
 	return agent.New(o), nil
 }

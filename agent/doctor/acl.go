@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/daemon"
 	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/reload"
 )
 
 // acl asks every server what the agent's user may do beyond a reload, and what the
@@ -77,8 +79,10 @@ func (v *visit) usages(f daemon.ServerFacts) {
 func (v *visit) restarts(context.Context) {
 	cert := v.c.Pair.Named().Cert
 	for _, s := range v.host.places.Find().Servers {
-		if s.Sentinel && v.loads(s, cert) {
-			v.say(Warning, Restarts, s.String(), "a Sentinel reads its certificate only when it starts: after each renewal it needs a restart", "systemctl restart redis-sentinel; one Sentinel of a group after the other, when SENTINEL CKQUORUM allows it")
+		if s.Sentinel && v.loads(s, cert) && v.restarted(s.Address()) {
+			v.say(OK, Restarts, s.String(), "a Sentinel reads its certificate only when it starts: its unit is restarted after each renewal, when its group can spare it", "")
+		} else if s.Sentinel && v.loads(s, cert) {
+			v.say(Warning, Restarts, s.String(), "a Sentinel reads its certificate only when it starts: after each renewal it needs a restart", "systemctl restart redis-sentinel; one Sentinel of a group after the other, when SENTINEL CKQUORUM allows it; or list it with restart: in "+v.Config+" (/usr/share/doc/redis-cert-agent/sentinel.md)")
 		}
 	}
 	for _, s := range v.s.Servers {
@@ -86,4 +90,9 @@ func (v *visit) restarts(context.Context) {
 			v.say(Warning, Restarts, s.Address, s.Note, s.Hint)
 		}
 	}
+}
+
+// restarted says whether the configuration has the unit of the Sentinel at address restarted.
+func (v *visit) restarted(address string) bool {
+	return slices.ContainsFunc(v.c.Servers, func(s reload.Server) bool { return s.Address == address && s.Restart != "" })
 }

@@ -38,6 +38,7 @@ var (
 
 	up     = describe("server_up", "Whether the last look got a TLS handshake from a server.", "server")
 	proven = describe("server_proven", "Whether a handshake showed the newest certificate, as a client would accept it.", "server")
+	awaits = describe("server_awaits_restart", "Whether a Sentinel, which loads its files only when it starts, shows another certificate than the newest; missing for other servers.", "server")
 	drift  = describe("server_drift", "Whether a server shows another certificate than the newest on disk; 0 while it is not reached.", "server")
 
 	lastLook = describe("last_look_timestamp_seconds", "When the agent last looked at the disk and at each server: the time of all gauges.")
@@ -57,7 +58,7 @@ type boardCollector struct{ board *status.Board }
 func (boardCollector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		notAfter, notBefore, info, unreadable, renewalDue, attempts, issueSuccess, issueFailure, limitUsed, rotations,
-		wake, attemptsLeft, rehearsalTime, rehearsalFault, up, proven, drift, lastLook, synced, healthy, problems,
+		wake, attemptsLeft, rehearsalTime, rehearsalFault, up, proven, awaits, drift, lastLook, synced, healthy, problems,
 		pairDue, pairProblems,
 	} {
 		descriptions <- d
@@ -227,6 +228,9 @@ func (s scrape) servers(st status.Status) {
 		reached := server.ServedSerial != ""
 		s.truth(up, reached, server.Address)
 		s.truth(proven, server.State == status.Proven, server.Address)
+		if server.Sentinel {
+			s.truth(awaits, server.State == status.Stale, server.Address)
+		}
 		s.truth(drift, reached && newest != nil && server.ServedSerial != newest.Serial, server.Address)
 	}
 }

@@ -148,10 +148,11 @@ type Server struct {
 	Since          time.Time   `json:"since,omitzero"`
 	ServedSerial   string      `json:"served_serial,omitempty"`
 	ServedNotAfter time.Time   `json:"served_not_after,omitzero"`
-	Error          string      `json:"error,omitempty"` // one line, which ends with Hint
-	Hint           string      `json:"hint,omitempty"`  // what a person can do about Error
-	Note           string      `json:"note,omitempty"`  // what is special about how it loads its files
-	Fault          string      `json:"fault,omitempty"` // what its next reload would meet, although it is not due
+	Error          string      `json:"error,omitempty"`    // one line, which ends with Hint
+	Hint           string      `json:"hint,omitempty"`     // what a person can do about Error
+	Sentinel       bool        `json:"sentinel,omitempty"` // it loads its files only when it starts
+	Note           string      `json:"note,omitempty"`     // what is special about how it loads its files
+	Fault          string      `json:"fault,omitempty"`    // what its next reload would meet, although it is not due
 }
 
 // Next is what the agent does next.
