@@ -94,7 +94,7 @@ func everything() status.Status {
 		},
 		Servers: []status.Server{
 			{Address: server, State: status.Proven, ServedSerial: "aa11"},
-			{Address: another, State: status.Failing, ServedSerial: "7e22", Error: "config set: -ERR"},
+			{Address: another, Sentinel: true, State: status.Failing, ServedSerial: "7e22", Error: "config set: -ERR"},
 			{Address: "redis2.internal:6379", State: status.Unreachable},
 		},
 		Certificates: []status.Certificate{
