@@ -21,6 +21,7 @@ type simRecord struct {
 	damaged  bool         // another program was at the files, and they have not matched since
 	accepted *cert.Pair   // by a client, but for the time
 	newest   *cert.Pair   // that last reached the disk; nil when another program was at it since
+	last     *cert.Pair   // that reached the disk, whoever was at it since
 	adopted  bool         // and another program had made it
 	touches  []time.Time  // when another program was at the files, since a person last said that it is over
 	arrival  time.Time    // when it did
@@ -186,7 +187,7 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note("%s is on disk", cert.Serial(p.Leaf()))
-	s.newest, s.adopted, s.arrival, s.unput = p, adopted, time.Now(), 0
+	s.newest, s.last, s.adopted, s.arrival, s.unput = p, p, adopted, time.Now(), 0
 	s.reasons = min(s.reasons, s.forced) // what called for another pair before has got one
 	s.arrivals = append(s.arrivals, p.Fingerprint())
 	for _, r := range s.redis {

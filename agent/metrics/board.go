@@ -34,7 +34,7 @@ var (
 	wake           = describe("next_wake_timestamp_seconds", "When the agent looks again at the latest, if nothing wakes it before; missing while it works.")
 	attemptsLeft   = describe("issue_attempts_left", "How often a certificate can be asked for before the newest one ends, if each attempt fails; missing where another program renews.")
 	rehearsalTime  = describe("rehearsal_timestamp_seconds", "When everything that a renewal needs was last tried for the newest certificate; missing before half of the time to the renewal.")
-	rehearsalFault = describe("rehearsal_faults", "What the last rehearsal found that would stop a renewal, or the news of it, by what it is about: authority, disk, server, notify.", "need")
+	rehearsalFault = describe("rehearsal_faults", "What would stop a renewal, or the news of it, by the last rehearsal and, of authorities, by the latest look at each: authority, disk, server, notify.", "need")
 
 	up     = describe("server_up", "Whether the last look got a TLS handshake from a server.", "server")
 	proven = describe("server_proven", "Whether a handshake showed the newest certificate, as a client would accept it.", "server")
@@ -206,16 +206,20 @@ func (s scrape) rehearsal(st status.Status) {
 	if st.Newest() != nil && !st.MonitorOnly {
 		s.gauge(attemptsLeft, float64(st.AttemptsLeft))
 	}
-	if st.Rehearsal == nil {
-		return
-	}
-	s.time(rehearsalTime, st.Rehearsal.At)
 	found := map[status.Need]int{}
 	for _, f := range st.Rehearsal.Faults() {
 		found[f.Need]++
 	}
+	// A password can be changed after the rehearsal: the authority's own faults show that
+	// within a day.
+	found[status.NeedAuthority] = max(found[status.NeedAuthority], st.FaultyCAs())
+	if st.Rehearsal != nil {
+		s.time(rehearsalTime, st.Rehearsal.At)
+	}
 	for _, need := range status.Needs {
-		s.gauge(rehearsalFault, float64(found[need]), string(need))
+		if st.Rehearsal != nil || found[need] > 0 {
+			s.gauge(rehearsalFault, float64(found[need]), string(need))
+		}
 	}
 }
 

@@ -325,6 +325,29 @@ func TestDrift(t *testing.T) {
 	drift(0, 0)
 }
 
+// What keeps an authority from giving a certificate counts, whether the rehearsal found it
+// or a look at the authority after that, or before; once something is due, the failures tell.
+func TestScrapeFaultyAuthority(t *testing.T) {
+	m, b, _ := begin()
+	s := everything()
+	s.Rehearsal, s.IssueError = nil, nil
+	for i := range s.CAs {
+		s.CAs[i].Fault = ""
+	}
+	b.Set(s)
+	expect(t, ask(t, m), "rehearsal_faults")
+	s.CAs[0].Fault = "it would give no new certificate: its key does not decrypt"
+	b.Set(s)
+	expect(t, ask(t, m), "rehearsal_faults", `{agent="default",need="authority"} 1`)
+	s.Rehearsal = everything().Rehearsal
+	b.Set(s)
+	expect(t, ask(t, m), "rehearsal_faults", `{agent="default",need="authority"} 1`, `{agent="default",need="disk"} 0`,
+		`{agent="default",need="notify"} 1`, `{agent="default",need="server"} 0`)
+	s.Rehearsal, s.IssueError = nil, &status.Failure{Text: "no"}
+	b.Set(s)
+	expect(t, ask(t, m), "rehearsal_faults")
+}
+
 // What has ended since the last look is seen at the scrape.
 func TestScrapeIsOfNow(t *testing.T) {
 	atNoon(t, func(t *testing.T) {

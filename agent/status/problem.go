@@ -169,6 +169,16 @@ func (s Status) issueProblems(all *problems) {
 	}
 }
 
+// FaultyCAs counts the authorities that would give no certificate, while nothing is due.
+func (s Status) FaultyCAs() (n int) {
+	for _, ca := range s.CAs {
+		if ca.Fault != "" && s.IssueError == nil {
+			n++
+		}
+	}
+	return n
+}
+
 func (server Server) problems(all *problems) {
 	if server.Fault != "" && server.Error == "" {
 		all.add(ServerFault, server.Address, Warning, server.Address, server.Fault)
