@@ -13,6 +13,8 @@ import (
 
 	"redis-cert-agent/agent/ca"
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
+	"redis-cert-agent/agent/status"
 )
 
 // TestBrokenInPlace: another program writes into the current generation and does
@@ -138,4 +140,57 @@ func TestOnlyPairIsReplacedByABadOne(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A pair for none of the configured names is taken in at the first start, since redis
+// serves it. From then on another one is wanted: the authority is asked at the distances of
+// any renewal, status says so the whole time, and the first certificate ends it all. No
+// server is told to load again what it has.
+func TestAdoptedForNoneOfTheNames(t *testing.T) {
+	dir := t.TempDir()
+	etc := filepath.Join(dir, "etc")
+	paths := pair.Paths{Cert: filepath.Join(etc, "redis.crt"), Key: filepath.Join(etc, "redis.key"), CA: filepath.Join(etc, "ca.crt")}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.store.Close()
+		w.ca.lifetime = 90 * 24 * time.Hour
+		issued, err := w.ca.Issue(t.Context(), ca.Request{Names: []string{"elsewhere.internal"}, KeyType: cert.P256})
+		w.must(err)
+		p, err := cert.New(issued.Chain, issued.Key, issued.Roots)
+		w.must(err)
+		key, err := p.KeyPEM()
+		w.must(err)
+		w.must(os.Mkdir(etc, 0o755))
+		for path, text := range map[string][]byte{paths.Cert: p.CertPEM(), paths.Key: key, paths.CA: p.CAPEM()} {
+			w.must(os.WriteFile(path, text, 0o600))
+		}
+		w.open(dir, func(o *Options) {
+			w.store.Close()
+			store, err := pair.Open(pair.Options{Dir: dir, UID: -1, GID: -1, Mode: 0o640, Keep: 3, Paths: paths})
+			w.must(err)
+			w.store, o.Store = store, store
+		})
+		w.ca.err, w.ca.asked = errors.New("not for that name"), 0
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		for day := 1; day <= 10; day++ {
+			pass(24 * time.Hour)
+			if kinds := w.kinds(); !slices.Equal(kinds, []string{status.RenewalFailing}) {
+				t.Errorf("on day %d the problems are %s", day, w.problems())
+			}
+			if most := 15 + 29*day; w.ca.asked < 20*day || w.ca.asked > most {
+				t.Errorf("on day %d the authority has been asked %d times, of %d at most", day, w.ca.asked, most)
+			}
+		}
+		if !w.redis[0].serves.Leaf().Equal(p.Leaf()) || w.redis[0].reloads != 0 {
+			t.Errorf("it loaded %d times", w.redis[0].reloads)
+		}
+		w.ca.err, w.ca.asked = nil, 0
+		pass(10 * 24 * time.Hour)
+		if w.problems() != "" || w.ca.asked != 1 || w.redis[0].serves.Leaf().DNSNames[0] != "redis.internal" {
+			t.Errorf("once it may, %d requests, problems: %s", w.ca.asked, w.problems())
+		}
+	})
 }
