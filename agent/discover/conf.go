@@ -49,6 +49,16 @@ func ReadConf(path, cwd string, options []string) (*Conf, error) {
 type reader struct {
 	conf *Conf
 	cwd  string
+
+	passphrase *string // takes the value of tls-key-file-pass; nil: nobody asks for it
+}
+
+// Passphrase returns the passphrase of the key that a configuration file has
+// (tls-key-file-pass); empty: none. It is for who writes it down for the agent.
+func Passphrase(path string) (string, error) {
+	found := ""
+	r := reader{conf: &Conf{Path: path, values: values{}}, cwd: "", passphrase: &found}
+	return found, r.file(path, nil)
 }
 
 // file reads path, which the files of within include, the innermost last.
@@ -95,6 +105,9 @@ func (r *reader) directive(name string, args []string, at string, within []strin
 	if name == "include" && len(args) > 0 {
 		r.include(args[0], at, within)
 		return
+	}
+	if name == "tls-key-file-pass" && r.passphrase != nil && len(args) > 0 {
+		*r.passphrase = args[0]
 	}
 	if !slices.Contains(known, name) || name == "requirepass" && len(args) == 0 {
 		return

@@ -9,7 +9,7 @@
 // Three promises hold:
 //
 //   - Nothing is changed, and no secret is kept: of requirepass it is known that there
-//     is one.
+//     is one. [Passphrase] is for who asks for it by name.
 //   - Whatever stands in a configuration file or in a process' title, reading it ends:
 //     files are regular and bounded, and so are their number and depth.
 //   - What cannot be seen is said. A process of another user shows less than one's own,

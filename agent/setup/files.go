@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"redis-cert-agent/agent/discover"
 	"redis-cert-agent/agent/disk"
 )
 
@@ -48,12 +49,39 @@ func (b *builder) secrets() {
 	if b.Issuer.Password != nil {
 		b.add(write(b.credential("provisioner-password"), line(b.Issuer.Password), 0o600, []string{"the password of the provisioner, mode 0600"}))
 	}
+	if b.passphrase != "" && b.Plan.Config.Pair.Passphrase.Set() {
+		b.add(write(b.credential(passphraseFile), line([]byte(b.passphrase)), 0o600, []string{"the passphrase of the key, which is tls-key-file-pass in redis.conf, mode 0600"}))
+	}
 	switch {
 	case b.RedisUser != "":
 		b.add(write(b.credential("redis-password"), line(randomPassword()), 0o600, []string{"a password that is made now, of the Redis user " + b.RedisUser + ", mode 0600"}))
 	case b.RedisPassword != nil:
 		b.add(write(b.credential("redis-password"), line(b.RedisPassword), 0o600, []string{"the password of Redis, mode 0600"}))
 	}
+}
+
+// passphraseFile is the name of the file, and of the credential, that has the passphrase of
+// the key.
+const passphraseFile = "key-passphrase"
+
+// passphrase returns the passphrase of the key that the servers have by their files; empty:
+// they have none, or their files may not be read.
+func passphrase(servers []found) (all string, err error) {
+	first := ""
+	for _, s := range servers {
+		if s.Conf == "" {
+			continue
+		}
+		one, err := discover.Passphrase(s.Conf)
+		if err != nil {
+			continue // what cannot be read is said elsewhere
+		}
+		if first != "" && one != all {
+			return "", fmt.Errorf("%s and %s have different passphrases for the key (tls-key-file-pass): set up one after the other, each with --server and with --config /etc/redis-cert-agent/NAME.yaml", first, s.Conf)
+		}
+		first, all = s.Conf, one
+	}
+	return all, nil
 }
 
 func line(secret []byte) []byte { return append(bytes.Clone(secret), '\n') }

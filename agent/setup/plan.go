@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,9 @@ func New(ctx context.Context, o Options, places discover.Places) (*Plan, error) 
 	}
 	record.Servers = o.Servers
 	b := builder{Options: o, Plan: &Plan{}, servers: servers, group: group(servers)}
+	if b.passphrase, err = passphrase(servers); err != nil {
+		return nil, err
+	}
 	if err := b.configuration(); err != nil {
 		return nil, err
 	}
@@ -143,6 +147,8 @@ type builder struct {
 	servers []found
 	group   string     // that reads the pair
 	paths   pair.Paths // of files that stay where they are; empty: the agent's own
+
+	passphrase string // of the key, which the servers have; empty: none
 }
 
 func (b *builder) add(s action) { b.Plan.actions = append(b.Plan.actions, s) }
@@ -200,6 +206,9 @@ func (b *builder) text() string {
 	var t strings.Builder
 	t.WriteString("# Written by redis-cert-agent init. Every key: man redis-cert-agent.yaml\n")
 	t.WriteString(b.Issuer.text(b.secretFile("provisioner-password", b.Issuer.Password != nil)))
+	if b.passphrase != "" {
+		fmt.Fprintf(&t, "key:\n  passphrase_file: %s\n", scalar(cmp.Or(b.secretFile(passphraseFile, true), "credential:"+passphraseFile)))
+	}
 	fmt.Fprintf(&t, "names: %s\n", list(b.Names))
 	var addresses []string
 	for _, s := range b.servers {
