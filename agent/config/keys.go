@@ -110,6 +110,8 @@ func (c *Config) fileKeys() []key {
 				meaning: "the group that may read the files, by name or number"},
 			{name: "mode", without: `"0640"`, example: `"0640"`, take: into(&c.Pair.Mode, parseMode),
 				meaning: "the mode of the files; others never get access"},
+			{name: "open_parent", without: "false", example: "true", take: into(&c.Pair.OpenParent, parseBool),
+				meaning: "lets directory lie in one that others can write to, as an emptyDir of Kubernetes is: only for volumes that no container but the agent's mounts for writing, since who can write there can replace the key"},
 		}},
 		{name: "roots", below: []key{
 			{name: "file", without: "none", example: "/etc/redis-cert-agent/roots.pem", take: text(&c.Roots.File),

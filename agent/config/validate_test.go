@@ -51,7 +51,7 @@ func TestOneFault(t *testing.T) {
 		with("keys: {type: ec-p256}"):       `keys: unknown key; did you mean key?`,
 		with("clock-wait: 1m"):              `clock-wait: unknown key; did you mean clock_wait?`,
 		with("Keep: 3"):                     `Keep: unknown key; did you mean keep?`,
-		with("files: {mode: '0660', x: 1}"): `files.x: unknown key; write one of group, mode, owner`,
+		with("files: {mode: '0660', x: 1}"): `files.x: unknown key; write one of group, mode, open_parent, owner`,
 
 		with("servers: [127.0.0.1:6379, 127.0.0.1:6379]"): `servers[1].address: "127.0.0.1:6379" is already servers[0]`,
 		with("servers: [127.0.0.1]"):                      `servers[0].address: "127.0.0.1" has no port`,

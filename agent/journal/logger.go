@@ -3,7 +3,7 @@
 // A change in the world is one log entry: an [Event] with a MESSAGE_ID that never
 // changes, fields with the keys of this package, and a text that can be read alone.
 // [NewLogger] writes it to the journal in its native protocol when systemd started
-// the process, and as text otherwise. [Tee] passes each event on as well, to the
+// the process, and as text or JSON otherwise. [Tee] passes each event on as well, to the
 // [History] and to the metrics, so that neither can say something else.
 package journal
 
@@ -22,13 +22,31 @@ import (
 	"redis-cert-agent/agent/plain"
 )
 
+// The formats of entries that do not go to the journal.
+const (
+	Text = "text"
+	JSON = "json"
+)
+
 // NewLogger returns a logger that writes to the journal when w is the stream
 // that systemd connected to it, and as text to w otherwise.
 func NewLogger(w *os.File, level slog.Leveler) *slog.Logger {
-	if isJournal(w, os.Getenv("JOURNAL_STREAM")) && systemd.Enabled() {
-		return slog.New(newJournalHandler(systemd.Send, w, level))
+	l, _ := NewLoggerIn(Text, w, level) // which is a format
+	return l
+}
+
+// NewLoggerIn is [NewLogger] with Text or JSON in place of text.
+func NewLoggerIn(format string, w *os.File, level slog.Leveler) (*slog.Logger, error) {
+	if format != Text && format != JSON {
+		return nil, fmt.Errorf("log format %q: write %s or %s", format, Text, JSON)
 	}
-	return slog.New(newTextHandler(w, level, term.IsTerminal(int(w.Fd()))))
+	if isJournal(w, os.Getenv("JOURNAL_STREAM")) && systemd.Enabled() {
+		return slog.New(newJournalHandler(systemd.Send, w, level)), nil
+	}
+	if format == JSON {
+		return slog.New(newJSONHandler(w, level)), nil
+	}
+	return slog.New(newTextHandler(w, level, term.IsTerminal(int(w.Fd())))), nil
 }
 
 // isJournal tells whether stream, the value of $JOURNAL_STREAM, names this

@@ -85,7 +85,14 @@ func TestOpenRefuses(t *testing.T) {
 		h.must(os.MkdirAll(h.opts.Dir, 0o755))
 		h.must(os.Chmod(filepath.Join(h.root, "shared"), 0o775))
 		_, err := Open(h.opts)
-		wantErr(t, err, "directory "+h.opts.Dir, "mode 0775", "chmod go-w "+filepath.Join(h.root, "shared"))
+		wantErr(t, err, "directory "+h.opts.Dir, "mode 0775", "chmod go-w "+filepath.Join(h.root, "shared"), "files.open_parent")
+		h.opts.OpenParent = true
+		s, err := Open(h.opts)
+		h.must(err)
+		h.must(s.Close())
+		h.must(os.Chmod(h.opts.Dir, 0o775)) // its own stays closed
+		_, err = Open(h.opts)
+		wantErr(t, err, "directory "+h.opts.Dir, "mode 0775", "chmod go-w "+h.opts.Dir)
 	})
 	t.Run("below a directory of another user", func(t *testing.T) {
 		needsRoot(t, "cannot make a directory of another user")

@@ -23,10 +23,12 @@ type directory struct {
 	dirUID   int    // owner of what is made in it; -1: the agent's user
 	gid      int    // its group; -1: left to the system
 	lockFile *os.File
+
+	openParent bool // others may write to those above it
 }
 
-func newDirectory(path string, gid int) directory {
-	return directory{dir: filepath.Clean(path), dirUID: -1, gid: gid}
+func newDirectory(path string, gid int, openParent bool) directory {
+	return directory{dir: filepath.Clean(path), dirUID: -1, gid: gid, openParent: openParent}
 }
 
 // open makes the directory when it is missing, refuses one that others control,

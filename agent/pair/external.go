@@ -70,7 +70,7 @@ func newExternal(o ExternalOptions) (*External, error) {
 	if err := option.Err(o.Faults); err != nil {
 		return nil, err
 	}
-	return &External{directory: newDirectory(o.Dir, o.GID), paths: o.Paths.byRole(), passphrase: o.Passphrase}, nil
+	return &External{directory: newDirectory(o.Dir, o.GID, o.OpenParent), paths: o.Paths.byRole(), passphrase: o.Passphrase}, nil
 }
 
 // Load reads the files. The state's only generation, Current, holds what can be

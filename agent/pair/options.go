@@ -37,6 +37,8 @@ type Options struct {
 	// Passphrase opens keys that are encrypted, and new ones are encrypted with it; none:
 	// they are not.
 	Passphrase secret.Secret
+
+	OpenParent bool // Dir may lie in directories that others can write to
 }
 
 // ExternalOptions say where the files are that another program renews.
@@ -46,11 +48,13 @@ type ExternalOptions struct {
 	Paths Paths  // the files; Cert and Key are set, and may be one file
 
 	Passphrase secret.Secret // opens the key where it is encrypted
+
+	OpenParent bool // as in Options
 }
 
 // External returns the options for files that another program renews at o.Paths.
 func (o Options) External() ExternalOptions {
-	return ExternalOptions{Dir: o.Dir, GID: o.GID, Paths: o.Paths, Passphrase: o.Passphrase}
+	return ExternalOptions{Dir: o.Dir, GID: o.GID, Paths: o.Paths, Passphrase: o.Passphrase, OpenParent: o.OpenParent}
 }
 
 const defaultMode = 0o640

@@ -34,8 +34,11 @@ func (d *directory) checkOwners(trusted ...int) error {
 			}
 			return fmt.Errorf("directory %s: %s, which leads to it, is another user's: choose another directory", d.dir, entry)
 		}
+		if d.openParent {
+			continue
+		}
 		if err := d.closed(above, fi); err != nil {
-			return err
+			return fmt.Errorf("%w; where that is a volume which only trusted containers can write to, set files.open_parent: true", err)
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func newStore(o Options) (*Store, error) {
 	if err := option.Err(o.Faults); err != nil {
 		return nil, err
 	}
-	s.directory, s.paths = newDirectory(o.Dir, o.GID), o.Paths.byRole()
+	s.directory, s.paths = newDirectory(o.Dir, o.GID, o.OpenParent), o.Paths.byRole()
 	return s, nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 func newRunCommand(path *string) *cobra.Command {
 	var debug bool
+	format := journal.Text
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Look after the certificate until stopped",
@@ -22,7 +23,8 @@ func newRunCommand(path *string) *cobra.Command {
 SIGHUP reads the configuration again, as redis-cert-agent reload does; a faulty
 one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`,
 		Example: `  redis-cert-agent run
-  redis-cert-agent run --config ./redis.yaml --debug`,
+  redis-cert-agent run --config ./redis.yaml --debug
+  redis-cert-agent run --log-format json     # in a container`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			defer func() {
@@ -38,9 +40,14 @@ one is refused and the old one goes on. SIGTERM stops; nothing has to be saved.`
 			if debug {
 				level = slog.LevelDebug
 			}
-			return daemon.New(c, releaseVersion(), journal.NewLogger(os.Stderr, level)).Run(cmd.Context())
+			log, err := journal.NewLoggerIn(format, os.Stderr, level)
+			if err != nil {
+				return err
+			}
+			return daemon.New(c, releaseVersion(), log).Run(cmd.Context())
 		},
 	}
+	cmd.Flags().StringVar(&format, "log-format", format, "how entries look that do not go to the journal: text, json")
 	cmd.Flags().BoolVar(&debug, "debug", false, "log details")
 	return cmd
 }

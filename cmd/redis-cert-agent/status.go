@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -15,6 +17,7 @@ import (
 	"redis-cert-agent/agent/control"
 	"redis-cert-agent/agent/daemon"
 	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/status"
 )
 
 func newReloadCommand(path *string) *cobra.Command {
@@ -41,6 +44,7 @@ the faults are printed, and the agent goes on with the old one.`,
 
 func newStatusCommand(path *string) *cobra.Command {
 	var asJSON, history bool
+	var ready string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the certificate on disk, what each server shows, and what comes next",
@@ -51,13 +55,21 @@ runs, show what is on disk. What is older than ten seconds is looked at anew.
 The exit code is 0 when all is well, 1 when something is wrong, and 3 when no agent
 runs.
 
+With --ready, print one line and nothing else, for the probes of a container: exit 0
+when a valid pair is on disk and every server is proven to show it, or, of
+--ready=pair, when the pair is there, and of --ready=agent, when the agent answers.
+
 With --history, show the last hundred events instead, which survive restarts:
 what was issued, refused, loaded, proven and rolled back, and why.`,
 		Example: `  redis-cert-agent status
   redis-cert-agent status --json | jq .servers
-  redis-cert-agent status --history`,
+  redis-cert-agent status --history
+  redis-cert-agent status --ready=pair     # before a redis-server starts that loads the pair`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ready != "" {
+				return showReady(cmd.Context(), cmd.OutOrStdout(), *path, ready)
+			}
 			if history {
 				return showHistory(cmd.Context(), cmd.OutOrStdout(), *path, asJSON)
 			}
@@ -66,6 +78,10 @@ what was issued, refused, loaded, proven and rolled back, and why.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&history, "history", false, "show the last hundred events")
+	cmd.Flags().StringVar(&ready, "ready", "", "exit 0 when this is well, in one line: servers, pair, agent")
+	cmd.Flags().Lookup("ready").NoOptDefVal = status.ReadyServers
+	cmd.MarkFlagsMutuallyExclusive("ready", "json")
+	cmd.MarkFlagsMutuallyExclusive("ready", "history")
 	return cmd
 }
 
@@ -86,6 +102,32 @@ func showHistory(ctx context.Context, w io.Writer, path string, asJSON bool) err
 		return printJSON(w, append([]journal.Record{}, records...)) // [] rather than null
 	}
 	return journal.WriteHistory(w, records, isColourful(w))
+}
+
+// showReady says in one line whether the running agent and what it looks after are ready.
+func showReady(ctx context.Context, w io.Writer, path, what string) error {
+	if !slices.Contains(status.ReadyKinds, what) {
+		return fmt.Errorf("--ready: %q is none of %s", what, strings.Join(status.ReadyKinds, ", "))
+	}
+	c, err := config.LoadWithoutSecrets(path)
+	if err != nil {
+		return err
+	}
+	s, err := control.Dial(c.Control).Status(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		return exitError{exitNoAgent, startIt(c, err)}
+	}
+	if err != nil {
+		return err
+	}
+	ok, text := s.Ready(what)
+	if _, err := fmt.Fprintln(w, text); err != nil {
+		return err
+	}
+	if !ok {
+		return exitError{code: exitFailed}
+	}
+	return nil
 }
 
 func printJSON(w io.Writer, v any) error {
