@@ -20,6 +20,7 @@ elsewhere=(
 	'^systemctl disable --now redis-cert-ca' # it belongs to the line before
 	'^(chronyc|ntpq)'             # one of several time services
 	'renew --pair exporter'       # pairs.txtar
+	'redis-sentinel|26379|polkit' # no Sentinel here
 	'mail.internal'               # no mail here
 	'\b(curl|jq|ss|sudo) '        # not in this root file system
 	'ca\.internal|wiki\.internal' # no such host
