@@ -15,7 +15,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 STEP = github.com/smallstep/cli/cmd/step@v0.21.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build help demo test simulate simulate-faults acme-matrix lint bench picture recording package e2e clean
+.PHONY: build help demo test simulate simulate-faults acme-matrix newer lint bench picture recording package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca ## build bin/redis-cert-agent and bin/redis-cert-ca (the default)
 
@@ -51,6 +51,19 @@ simulate-faults: ## plant known faults in the agent, and see that the simulation
 acme-matrix: ## order from every kind of ACME CA, some twenty minutes; SEED=17: the choice that make test ran with it
 	@packaging/deps.sh go
 	cd agent/ca/acme && ACME_MATRIX=$(or $(SEED),all) go test -count=1 -timeout 60m -run '^TestMatrix$$'
+
+# Not part of CI, since it builds two servers. docs/versions.md names these tests.
+newer: ## run what depends on the server on the newest Redis and Valkey, built from Debian's source packages; REDIS_SERVER=path: on that one
+	@packaging/deps.sh go cc redis-cli openssl
+	@set -e; for server in $(or $(REDIS_SERVER),$$(packaging/newer.sh)); do \
+		$$server --version; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./reload/...; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./agent -run '^TestStates$$'; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./cmd/redis-cert-agent \
+			-run '^Test(LoginBy|Cluster|ChainOf|Check(Link|Bus|Host)|KilledIn)'; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./cmd/redis-cert-agent \
+			-run '^TestScripts$$/^(init|expired|rotation|pairs)'; \
+	done
 
 lint: ## gofmt, go vet, staticcheck, go mod tidy, imports between packages, known vulnerabilities
 	@packaging/deps.sh go

@@ -22,6 +22,9 @@ scenes=(
 	bullseye-first:bullseye:first.sh:redis
 	bookworm-first:bookworm:first.sh:redis
 	trixie-first:trixie:first.sh:redis
+	bullseye-tests:bullseye:tests.sh:redis
+	trixie-tests-redis:trixie:tests.sh:redis
+	trixie-tests-valkey:trixie:tests.sh:valkey
 	bookworm-upgrade:bookworm:upgrade.sh:redis
 	bookworm-rpm:bookworm:rpm.sh:redis
 	bookworm-docs:bookworm:docs.sh:redis
@@ -67,7 +70,9 @@ before=59b29b2
 start=$SECONDS
 arch=$(go env GOHOSTARCH)
 build() {
-	mkdir "$work/v0" "$work/v1" "$work/v2" "$work/before" &&
+	mkdir "$work/v0" "$work/v1" "$work/v2" "$work/before" "$work/tests" &&
+		CGO_ENABLED=0 go test -c -o "$work/tests/cmd.test" ./cmd/redis-cert-agent &&
+		CGO_ENABLED=0 go test -c -o "$work/tests/loop.test" ./agent &&
 		VERSION=v0.1.0 OUT=$work/v1 packaging/package.sh "$arch" >"$logs/package.log" &&
 		VERSION=v0.2.0 OUT=$work/v2 PACKAGES=nfpm.yaml packaging/package.sh "$arch" >>"$logs/package.log" &&
 		build_before
