@@ -91,7 +91,7 @@ picture: bin/redis-cert-agent bin/redis-cert-ca bin/picture ## draw the picture 
 	@packaging/progress.sh 'the picture takes ten minutes' bin/picture -o docs/metrics.svg
 
 recording: bin/redis-cert-agent bin/redis-cert-ca bin/recording ## draw the picture in the README, docs/rotation.svg, from a run
-	@packaging/deps.sh redis-server
+	@packaging/deps.sh redis-server openssl
 	@bin/recording -o docs/rotation.svg
 
 package: ## build the .deb and .rpm, into dist/
