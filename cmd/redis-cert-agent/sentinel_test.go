@@ -70,16 +70,6 @@ func (s *sentinels) stop(x *sentinel) {
 	x.cmd = nil
 }
 
-// find returns the unit behind an object's path.
-func (s *sentinels) find(path dbus.ObjectPath) *sentinel {
-	for _, x := range s.all {
-		if x.path() == path {
-			return x
-		}
-	}
-	return nil
-}
-
 func (x *sentinel) path() dbus.ObjectPath {
 	return dbus.ObjectPath("/org/freedesktop/systemd1/unit/" + strings.NewReplacer("@", "_40", "-", "_2d", ".", "_2e").Replace(x.unit))
 }

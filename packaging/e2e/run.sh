@@ -13,7 +13,8 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 here=packaging/e2e
 
-# scene = root file system : script : server
+# scene = root file system : script : server; a file system is a release, and +packages
+# that only this one has
 scenes=(
 	bullseye-redis:bullseye:deb.sh:redis
 	bookworm-redis:bookworm:deb.sh:redis
@@ -27,6 +28,7 @@ scenes=(
 	trixie-tests-valkey:trixie:tests.sh:valkey
 	bookworm-upgrade:bookworm:upgrade.sh:redis
 	bookworm-rpm:bookworm:rpm.sh:redis
+	trixie-sentinel:trixie+polkitd:sentinel.sh:redis
 	bookworm-docs:bookworm:docs.sh:redis
 )
 
@@ -106,7 +108,7 @@ for scene in "${wanted[@]}"; do
 	IFS=: read -r name suite script server <<<"$scene"
 	root=$(cat "$work/$suite.root")
 	mkdir "$work/$name"
-	(E2E_NAME=$name E2E_WORK=$work E2E_DIR=$work/$name E2E_ROOT=$root E2E_LOGS=$logs SUITE=$suite SERVER=$server \
+	(E2E_NAME=$name E2E_WORK=$work E2E_DIR=$work/$name E2E_ROOT=$root E2E_LOGS=$logs SUITE=${suite%%+*} SERVER=$server \
 		bash "$here/$script" >"$logs/$name.tap" 2>"$logs/$name.err"
 	 sed "s/^\(not ok\|ok\|#\)/\1 $name:/" "$logs/$name.tap") &
 	pids+=($!)
