@@ -191,8 +191,9 @@ type testRedis struct {
 	sentinel             bool
 	caFile               string // its tls-ca-cert-file
 	peerName, clientUser string
-	denies               error  // what it answers to questions for its settings
-	loaded               func() // is called when it has read its files again
+	denies               error        // what it answers to questions for its settings
+	group                reload.Group // of a Sentinel
+	loaded               func()       // is called when it has read its files again
 	reloads              int
 	looks                int
 }
@@ -355,6 +356,17 @@ func (s *testServer) Prove(ctx context.Context, t reload.Trust, leaf *x509.Certi
 
 func (s *testServer) Settings(ctx context.Context, t reload.Trust) (reload.Settings, error) {
 	return s.now().Settings(ctx, t)
+}
+
+// Group tells of the group of a Sentinel.
+func (s *testServer) Group(context.Context, reload.Trust) (reload.Group, error) {
+	r := s.now().(*testRedis)
+	fakes.Lock()
+	defer fakes.Unlock()
+	if r.down {
+		return reload.Group{}, reload.ErrUnreachable
+	}
+	return r.group, nil
 }
 
 // A bubbleAlarm is an Alarm on the bubble's clock.
