@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,13 @@ func (h *stateHost) put(text []byte) {
 func (h *stateHost) copied(o *redistest.Options) {
 	dir := h.t.TempDir()
 	o.Files = redistest.Files{Cert: filepath.Join(dir, "a.crt"), Key: filepath.Join(dir, "a.key"), CA: filepath.Join(dir, "ca.crt")}
+}
+
+// linked has the copy lead to the pair. Redis 6.0 takes no other paths for both files at once.
+func (h *stateHost) linked() {
+	for from, to := range map[string]string{h.files().Cert: h.redis.Files.Cert, h.files().Key: h.redis.Files.Key, h.files().CA: h.redis.Files.CA} {
+		h.w.must(errors.Join(os.Remove(to), os.Symlink(from, to)))
+	}
 }
 
 func (h *stateHost) copy(to redistest.Files) {

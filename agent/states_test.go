@@ -78,9 +78,7 @@ var states = map[string]state{
 	},
 	"it says OK and shows another": {
 		redis: (*stateHost).copied, shows: "old", current: "old", is: status.Failing,
-		mend: func(h *stateHost) {
-			h.do("CONFIG", "SET", "tls-cert-file", h.files().Cert, "tls-key-file", h.files().Key, "tls-ca-cert-file", h.files().CA)
-		},
+		mend: (*stateHost).linked,
 	},
 	"it says OK and ends handshakes": {
 		redis: rsaOnly(":ECDHE-MLDSA-AES128-GCM-SHA256"), fault: func(h *stateHost) { h.w.agent.opt.KeyType = cert.P256 },

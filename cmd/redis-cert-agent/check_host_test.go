@@ -54,7 +54,7 @@ func TestCheckHost(t *testing.T) {
 	if r.State != check.OK || len(r.Targets) != 3 {
 		t.Errorf("%+v", r)
 	}
-	want := "found redis-server (pid " + strconv.Itoa(s.PID()) + ", user "
+	want := "-server (pid " + strconv.Itoa(s.PID()) + ", user "
 	if !strings.Contains(talk, want) || !strings.Contains(talk, "/redis.conf: TLS at "+s.Addr+", master, tls-auth-clients yes\n") {
 		t.Errorf("%s\nwant %s", talk, want)
 	}
