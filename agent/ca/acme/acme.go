@@ -52,7 +52,8 @@ type Client struct {
 	turn chan struct{} // holds one value while an order runs
 	book *ratelimit.Book
 
-	contacted bool // the CA was sent the contact, by whom holds turn
+	contacted bool   // the CA was sent the contact, by whom holds turn
+	met       string // the error of the last order that was made, of whom holds turn
 
 	mu      sync.Mutex
 	fetched *x509.Certificate // the root that FetchRoot returned

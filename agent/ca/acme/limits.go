@@ -53,7 +53,8 @@ func (s *session) reached(op string, limit *ratelimit.Use) error {
 	if limit.Of != "" {
 		of = " for " + ca.Clean(limit.Of, ca.MaxMessage)
 	}
-	return &ca.Error{Op: op, URL: s.at.URL, Type: kind(acme.ProblemTypeRateLimited), After: time.Until(limit.Next),
+	s.held = true
+	return &ca.Error{Op: op, URL: s.at.URL, Earlier: s.c.met, Type: kind(acme.ProblemTypeRateLimited), After: time.Until(limit.Next),
 		Message: fmt.Sprintf("it was not asked, since it would refuse: this host has taken %s%s", limit, of),
 		Hint:    "mend what used them up; the agent asks again when one is given back, at " + limit.Next.UTC().Format("2006-01-02 15:04 UTC")}
 }

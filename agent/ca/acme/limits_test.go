@@ -77,6 +77,20 @@ func TestLimitsUnderFaults(t *testing.T) {
 	}
 }
 
+// Why names are not proved is told also while it is not tried again.
+func TestLimitsTellWhy(t *testing.T) {
+	t.Parallel()
+	p, o := startLetsEncrypt(t, shape{})
+	o.Challenge = HTTP01{Listen: at(acmetest.FreshHost(t), p.HTTPPort)}
+	c := New(o)
+	for range 5 {
+		says(t, refused(t, c, ca.Request{}), "prove redis1.internal")
+	}
+	for range 2 {
+		says(t, refused(t, c, ca.Request{}), "5 of 5 failed validations", "prove redis1.internal", "connection refused")
+	}
+}
+
 // The keys of accounts that are lost again and again cost ten accounts, and no more.
 func TestLimitsOfAccounts(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ func TestMatrix(t *testing.T) {
 		for _, c := range chosen(t) {
 			t.Run(c.String(), func(t *testing.T) {
 				t.Parallel()
-				sum.add(c, runCell(t, c))
+				sum.add(c, runCell(t, c, 5))
 			})
 		}
 	})
@@ -112,8 +112,17 @@ func (p scene) left(t *testing.T) {
 	}
 }
 
-// runCell asks one kind of CA for the certificates.
-func runCell(t *testing.T, c cell) result {
+// starved says whether Pebble or this host got no answer from the test's own servers, which
+// happens where a hundred of them share two processors. It says nothing of the client.
+func starved(e *ca.Error) bool {
+	text := e.Error()
+	return strings.Contains(text, "occurred while resolving URL") || strings.Contains(text, "Error retrieving TXT records") ||
+		strings.Contains(text, "own listener") && strings.Contains(text, "deadline exceeded")
+}
+
+// runCell asks one kind of CA for the certificates; another one of the kind, where the
+// machine was too slow, up to so many times.
+func runCell(t *testing.T, c cell, tries int) result {
 	p, o := set(t, c)
 	client := New(o)
 	var r result
@@ -125,6 +134,10 @@ func runCell(t *testing.T, c cell) result {
 		r.most = max(r.most, p.Counts().Orders-before)
 		if err != nil {
 			e := checked(t, client, err)
+			if starved(e) && tries > 1 {
+				t.Logf("again: %v", e)
+				return runCell(t, c, tries-1)
+			}
 			if c.number("nonces") == 0 || e.Type != "badNonce" { // ten in a row are refused at 50 % as well, now and then
 				t.Errorf("refused: %v", e)
 			}

@@ -36,6 +36,7 @@ type session struct {
 	roots []*x509.Certificate
 	kind  string // of the challenge that proves the names of the order
 
+	held   bool // by a limit, and not by the CA
 	exempt bool // the order replaces a certificate: it counts against no limit
 }
 
@@ -127,8 +128,12 @@ func (c *Client) Issue(ctx context.Context, r ca.Request) (ca.Issued, error) {
 	}
 	chain, err := s.obtain(ctx, r, csr)
 	if err != nil {
+		if !s.held {
+			c.met = err.Error()
+		}
 		return ca.Issued{}, err
 	}
+	c.met = ""
 	roots, err := s.rootsOf(chain)
 	if err != nil {
 		return ca.Issued{}, err
