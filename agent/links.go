@@ -44,7 +44,7 @@ func (l *aboutLinks) learn(now time.Time, said reload.Links) (fault string) {
 	if !l.up.IsZero() && !l.loaded.IsZero() && !l.down.Before(l.loaded.Add(-settled)) {
 		text += fmt.Sprintf(", after the certificate that was loaded at %s (last seen up at %s)", plain.Time(l.loaded), plain.Time(l.up))
 	}
-	return text + ": `redis-cert-agent check`, without a configuration, tries the connection as the server makes it; the logs of both ends say who refuses whom"
+	return text + ": `redis-cert-agent check`, as root on its host, tries the connection as the server makes it; the logs of both ends say who refuses whom"
 }
 
 // next returns when to ask about links that were up: once soon after a load, and now and then.
