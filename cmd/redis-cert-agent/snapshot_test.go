@@ -122,8 +122,8 @@ func (s *host) shoot() (shot snapshot, err error) {
 
 // own are the parts of the agent's directory that say nothing of a pair: every
 // command makes them, the lock holds the process id of its last owner, and
-// failed attempts are counted.
-var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json"}
+// failed attempts, roots and what a CA counts are remembered.
+var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json", "pair/roots.json", "pair/acme-limits.json"}
 
 // walk adds what describe says of every file below root/dir.
 func (shot snapshot) walk(root, dir string, describe func(path string, fi fs.FileInfo) (string, error)) error {
