@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ type aboutAuthority struct {
 	fault      string        // what the next request would meet; empty when nothing is known
 	ahead      time.Duration // of this host's clock, by its last answer
 	named      time.Time     // when it last named its roots
+	names      []*x509.Certificate
 }
 
 // inspection is what a look at an authority found.

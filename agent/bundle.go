@@ -96,7 +96,7 @@ func (a *Agent) keepBack(ctx context.Context, seen observation, c *candidate) (b
 		if a.opt.Shared.Trusts(c.pair.Chain, c.pair.CA) {
 			return false, nil
 		}
-		a.opt.Shared.Tell(a.who(), added)
+		a.tellNamed(added...)
 		return true, nil
 	}
 	known := seen.newest.Pair.CA
@@ -111,7 +111,7 @@ func (a *Agent) keepBack(ctx context.Context, seen observation, c *candidate) (b
 		return false, err
 	}
 	a.tellAdded(ctx, added)
-	a.opt.Shared.Tell(a.who(), added)
+	a.tellNamed(added...)
 	return true, nil
 }
 

@@ -56,7 +56,8 @@ func (a *Agent) named(i int, n ca.Named) (news bool) {
 	case len(a.opt.Authorities) == 1: // else only those of the one that issues
 		a.roots.learned = cert.Merge(a.roots.learned, own)
 	}
-	a.opt.Shared.Tell(a.who(), a.roots.learned)
+	a.authorities[i].names = cert.Merge(own, others)
+	a.tellNamed()
 	return changed
 }
 
@@ -67,7 +68,18 @@ func (a *Agent) namedAtIssue(i int, list []*x509.Certificate) {
 	authority := a.opt.Authorities[i]
 	if a.roots.book != nil && (a.namesNone(i) || authority.Kind != "acme") {
 		a.roots.book.Named(authority.URL, list, now())
+		a.authorities[i].names = list
+		a.tellNamed()
 	}
+}
+
+// tellNamed tells the other agents of the process what the authorities name now, and which
+// roots are put on disk besides.
+func (a *Agent) tellNamed(added ...*x509.Certificate) {
+	for _, about := range a.authorities {
+		added = cert.Merge(added, about.names)
+	}
+	a.opt.Shared.Tell(a.who(), added)
 }
 
 // namesNone says that authority i cannot be asked for its roots.
