@@ -81,6 +81,8 @@ type OwnStore interface {
 	Store
 	// CAPath returns the path of the CA certificates for redis.conf.
 	CAPath() string
+	// NeedsCA says that no pair can be put or taken in without CA certificates.
+	NeedsCA() bool
 	// ServesCA says whether a server whose tls-ca-cert-file is path reads those.
 	ServesCA(path string) bool
 	// Put writes a new generation that is not current yet.

@@ -76,8 +76,8 @@ func (a *Agent) acceptable(ctx context.Context, seen observation, p *cert.Pair) 
 	if c := seen.disk.Current; c != nil && c.Leaf == p.Fingerprint() {
 		return a.acceptableBundle(seen, p)
 	}
-	if len(seen.disk.All) == 0 {
-		return nil
+	if err := a.completed(seen, p); err != nil || len(seen.disk.All) == 0 {
+		return err
 	}
 	if seen.newest == nil { // the agent's own are damaged
 		a.learn(ctx, seen, p.Leaf())
@@ -88,6 +88,22 @@ func (a *Agent) acceptable(ctx context.Context, seen observation, p *cert.Pair) 
 	}
 	a.learn(ctx, seen, p.Leaf())
 	return a.passes(seen, p, seen.newest.Pair.CA)
+}
+
+// completed gives a pair that was put there without CA certificates those that redis is to
+// trust, where it does not start without. Where none are known, no server can start on the
+// files as they are: they cannot be taken in, and wait for nobody.
+func (a *Agent) completed(seen observation, p *cert.Pair) error {
+	if len(p.CA) > 0 || !a.own.NeedsCA() {
+		return nil
+	}
+	if p.CA = a.opt.Roots; seen.newest != nil {
+		p.CA = cert.Merge(p.CA, seen.newest.Pair.CA)
+	}
+	if len(p.CA) == 0 {
+		return fmt.Errorf("redis.conf names %s, which is missing, so that redis does not start: put the root of the issuer there", a.own.CAPath())
+	}
+	return nil
 }
 
 // acceptableBundle is acceptable where the leaf is the same and the chain or the CA

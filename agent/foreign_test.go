@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -136,6 +137,62 @@ func TestOnlyPairIsReplacedByABadOne(t *testing.T) {
 				pass(time.Minute)
 				if good, taken := names[0] == "redis.internal", w.redis[0].serves.Leaf().Equal(p.Leaf()); good != taken {
 					t.Errorf("redis serves it: %t; %s", taken, w.problems())
+				}
+			})
+		})
+	}
+}
+
+// Certificate and key are there at the first start, and the CA file that redis.conf names is
+// not, so that no redis-server can start. They are taken in with the configured roots. Where
+// there are none, the first certificate replaces them, and nothing is lost.
+func TestFoundWithoutACAFile(t *testing.T) {
+	for _, configured := range []bool{true, false} {
+		t.Run(fmt.Sprintf("roots are configured: %t", configured), func(t *testing.T) {
+			dir := t.TempDir()
+			etc := filepath.Join(dir, "etc")
+			paths := pair.Paths{Cert: filepath.Join(etc, "redis.crt"), Key: filepath.Join(etc, "redis.key"), CA: filepath.Join(etc, "ca.crt")}
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, dir, 1)
+				w.store.Close()
+				issued, err := w.ca.Issue(t.Context(), ca.Request{Names: []string{"redis.internal", "127.0.0.1"}, KeyType: cert.P256})
+				w.must(err)
+				p, err := cert.New(issued.Chain, issued.Key, issued.Roots)
+				w.must(err)
+				key, err := p.KeyPEM()
+				w.must(err)
+				w.must(os.Mkdir(etc, 0o755))
+				w.must(os.WriteFile(paths.Cert, p.CertPEM(), 0o600))
+				w.must(os.WriteFile(paths.Key, key, 0o600))
+				w.open(dir, func(o *Options) {
+					w.store.Close()
+					store, err := pair.Open(pair.Options{Dir: dir, UID: -1, GID: -1, Mode: 0o640, Keep: 3, Paths: paths})
+					w.must(err)
+					if w.store, o.Store = store, store; configured {
+						o.Roots = []*x509.Certificate{w.ca.root}
+					}
+				})
+				w.ca.err = errors.New("the CA is down")
+				w.run()
+				defer w.stop()
+				pass(time.Minute)
+				if !configured {
+					if p := w.problems(); !strings.Contains(p, paths.CA) {
+						t.Errorf("which file is missing is not said: %s", p)
+					}
+					w.ca.err = nil
+					pass(2 * time.Hour)
+				}
+				w.redis[0].start(t)
+				pass(time.Hour)
+				if taken := w.redis[0].serves.Leaf().Equal(p.Leaf()); taken != configured || w.problems() != "" {
+					t.Errorf("redis serves what was found: %t; %s", taken, w.problems())
+				}
+				if found, err := filepath.Glob(filepath.Join(dir, "found", "*")); len(found) != 1 && !configured {
+					t.Errorf("kept of what was found: %s, %v", found, err)
+				}
+				if text, err := os.ReadFile(paths.CA); err != nil || string(text) != string(w.redis[0].serves.CAPEM()) {
+					t.Errorf("the CA file: %q, %v", text, err)
 				}
 			})
 		})

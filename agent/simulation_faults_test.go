@@ -235,7 +235,7 @@ func (s *simulation) incident() {
 		}
 		s.after(at, func() {
 			s.note("%s", f.name)
-			s.census.faults.Add(1)
+			s.census.fault(f.name, 1)
 			end := f.begin(s)
 			if end == nil {
 				return

@@ -3,11 +3,15 @@ package agent
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -84,7 +88,7 @@ func TestSimulation(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%s, in %s", &lived, time.Since(start).Round(time.Millisecond))
+	t.Logf("in %s, %s", time.Since(start).Round(time.Millisecond), &lived)
 }
 
 // maxFailures is how many agents may fail until it is enough.
@@ -144,13 +148,29 @@ func fastDir(t *testing.T) string {
 type census struct {
 	agents, faults, rounds, issued, requests, loads atomic.Int64
 	time                                            atomic.Int64 // nanoseconds
+
+	mu    sync.Mutex
+	kinds map[string]int // of faults
+}
+
+// fault counts one of a kind.
+func (c *census) fault(kind string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kinds == nil {
+		c.kinds = map[string]int{}
+	}
+	c.kinds[kind] += n
+	c.faults.Add(int64(n))
 }
 
 func (c *census) days() float64 { return time.Duration(c.time.Load()).Hours() / 24 }
 
 func (c *census) add(o *census) {
 	c.agents.Add(1)
-	c.faults.Add(o.faults.Load())
+	for kind, n := range o.kinds {
+		c.fault(kind, n)
+	}
 	c.rounds.Add(o.rounds.Load())
 	c.issued.Add(o.issued.Load())
 	c.requests.Add(o.requests.Load())
@@ -159,6 +179,10 @@ func (c *census) add(o *census) {
 }
 
 func (c *census) String() string {
-	return fmt.Sprintf("%.0f agent-days of %d agents: %d faults, %d rounds, %d certificates in %d requests, %d reloads",
-		c.days(), c.agents.Load(), c.faults.Load(), c.rounds.Load(), c.issued.Load(), c.requests.Load(), c.loads.Load())
+	var kinds strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(c.kinds)) {
+		fmt.Fprintf(&kinds, "\n%5d  %s", c.kinds[kind], kind)
+	}
+	return fmt.Sprintf("%.0f agent-days of %d agents: %d faults, %d rounds, %d certificates in %d requests, %d reloads%s",
+		c.days(), c.agents.Load(), c.faults.Load(), c.rounds.Load(), c.issued.Load(), c.requests.Load(), c.loads.Load(), &kinds)
 }

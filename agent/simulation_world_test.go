@@ -179,7 +179,10 @@ func (s *simulation) run() {
 
 // calm lets time pass until nothing has failed for long, and then some more.
 func (s *simulation) calm() {
-	for !s.t.Failed() && !s.allWell(s.patience()) {
+	for n := 0; !s.t.Failed() && !s.allWell(s.patience()); n++ {
+		if n > 5000 {
+			s.fail("the simulation never comes to rest")
+		}
 		s.pass(time.Now().Add(s.patience() / 4))
 		s.run()
 	}

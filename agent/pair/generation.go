@@ -185,7 +185,7 @@ func (s *Store) keyPEM(p *cert.Pair) ([]byte, error) {
 
 // put writes t, the texts of p, as a new generation.
 func (s *Store) put(t texts, p *cert.Pair, o Origin) (*Generation, error) {
-	if s.paths[caRole] != "" && len(p.CA) == 0 {
+	if s.NeedsCA() && len(p.CA) == 0 {
 		return nil, fmt.Errorf("put: redis.conf names %s and the pair has no CA certificate: redis would not start: give the pair the root of its issuer", s.paths[caRole])
 	}
 	ids, err := s.ids()

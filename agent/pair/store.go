@@ -133,6 +133,10 @@ func (s *Store) CertPath() string { return s.pathOf(certRole) }
 // CAPath returns the path of the CA certificates for redis.conf.
 func (s *Store) CAPath() string { return s.pathOf(caRole) }
 
+// NeedsCA says that redis.conf names a file of CA certificates, without which it does not
+// start: each generation must have some.
+func (s *Store) NeedsCA() bool { return s.paths[caRole] != "" }
+
 func (s *Store) pathOf(r role) string {
 	if s.paths[r] != "" {
 		return s.paths[r]
