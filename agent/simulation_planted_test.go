@@ -28,7 +28,7 @@ var plantedFaults = []struct {
 		"server refuses|restart",
 		"a restart would load it"},
 	{"a failure to put a certificate on disk forgets it", "issue.go",
-		"	if err != nil {\n		a.newest.unsaved = c\n	}\n", "",
+		"	if err != nil {\n		a.newest.unsaved = c\n	} else if seen.newest", "	if err == nil && seen.newest",
 		"disk is full",
 		"that nobody needs"},
 	{"Retry-After reaches beyond the end", "plan/retry.go",

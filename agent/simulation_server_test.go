@@ -43,6 +43,17 @@ func (s *simulation) accept(p *cert.Pair) error {
 	return err
 }
 
+// keys counts the leaves of the pairs on disk.
+func (s *simulation) keys() int {
+	state, err := s.store.Store.Load()
+	s.must(err)
+	leaves := map[cert.Fingerprint]bool{}
+	for _, g := range state.All {
+		leaves[g.Leaf] = true
+	}
+	return len(leaves)
+}
+
 // stranger says that a server shows a certificate that the agent need not know any more:
 // the last four are known, whatever they are for.
 func (s *simulation) stranger(r *simRedis) bool {
