@@ -144,7 +144,7 @@ func (s *simulation) checkPair(when string) {
 
 // checkCalm is for when everything has been well for long.
 func (s *simulation) checkCalm() {
-	s.reasons, s.unput = 0, 0
+	s.reasons, s.unput = s.forced, 0
 	for _, c := range s.cas {
 		c.excuses = 0
 	}
