@@ -15,7 +15,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 STEP = github.com/smallstep/cli/cmd/step@v0.21.0
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.1.4
 
-.PHONY: build help demo test simulate simulate-faults acme-matrix newer lint bench picture recording package e2e clean
+.PHONY: build help demo test simulate simulate-faults acme-matrix newer lint bench fleet picture recording package e2e clean
 
 build: bin/redis-cert-agent bin/redis-cert-ca ## build bin/redis-cert-agent and bin/redis-cert-ca (the default)
 
@@ -83,6 +83,9 @@ bench: bin/redis-cert-agent bin/redis-cert-ca bin/bench bin/step ## measure, int
 bin/step:
 	@packaging/deps.sh go
 	GOBIN=$(CURDIR)/bin go install -trimpath -ldflags '-s -w' $(STEP)
+
+fleet: bin/fleet ## simulate what 100,000 agents do to their CA, into docs/fleet-load.md: two minutes
+	@packaging/progress.sh 'the fleet takes two minutes' bin/fleet -o docs/fleet-load.md
 
 # From a Prometheus that scrapes three agents for ten minutes while a few things go
 # wrong.

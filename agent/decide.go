@@ -70,6 +70,7 @@ func (a *Agent) planned(seen observation) *plan.Certificate {
 	}
 	p := &plan.Certificate{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair), Window: a.newest.suggested, Recalled: a.newest.atOnce}
 	p.Late, p.Distrusted = a.rivalled(seen), seen.distrusted(g.Pair)
+	p.First, p.Replaced = g.Origin.First, g.Origin.Replaced
 	for _, c := range g.Pair.Needed() {
 		p.Chain = append(p.Chain, plan.Window{From: c.NotBefore, To: c.NotAfter})
 	}

@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"cmd/demo":                    {"cmd/internal/testbed"},
 	"cmd/internal/shell":          {},
 	"cmd/internal/testbed":        {},
+	"cmd/fleet":                   {"agent/plan"},
 	"cmd/picture":                 {"cmd/internal/testbed"},
 	"cmd/recording":               {"cmd/internal/testbed"},
 	"packaging/gen":               {"agent/config"},

@@ -72,6 +72,11 @@ func (a *Agent) issue(ctx context.Context, seen observation, step plan.Step) err
 		return ctx.Err() // stopped, not failed
 	}
 	n := &a.newest
+	if err != nil && errors.As(err, new(turnError)) && a.hold(now(), a.planned(seen)).After(now()) {
+		n.issueFailed = status.Failure{Text: err.Error(), At: now()} // nothing failed anew
+		a.opt.Log.Info(err.Error())
+		return plain.Join(err, a.keepAttempts())
+	}
 	if err != nil {
 		n.issuing = failed(n.issuing)
 		n.issueFailed = status.Failure{Text: err.Error(), At: n.issuing.Last}
@@ -158,9 +163,16 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 	}
 	start := now()
 	r.Roots = seen.named(authority.Pin)
-	issued, err := a.wait(ctx, authority, r)
+	err := a.comeback(ctx, i, seen)
+	if errors.As(err, new(turnError)) {
+		return nil, err
+	}
+	var issued ca.Issued
+	if err == nil {
+		issued, err = a.wait(ctx, authority, r)
+	}
 	if err != nil {
-		*attempts = failed(*attempts)
+		missed(attempts, err)
 		a.blameClock(ctx, i, err)
 		failure := &status.Failure{Text: err.Error(), At: attempts.Last}
 		a.opt.Tally.count(authority.CA, func(c *status.CA) { c.LastFailure, c.LastError, c.Failed = failure.At, failure, c.Failed+1 })
@@ -179,6 +191,11 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 			"mend what the CA is set to issue, or the names, key and usages that this configuration wants", err))
 	}
 	o := pair.Origin{Issuer: issued.Issuer, Method: issued.Method, Names: a.opt.Names, Pin: authority.Pin, Time: now()}
+	if before := a.planned(seen); before != nil {
+		o.Replaced = plan.Due(*before, a.opt.Policy)
+	} else {
+		o.First = true
+	}
 	for _, root := range issued.Roots {
 		o.Roots = append(o.Roots, cert.FingerprintOf(root).String())
 	}
@@ -223,16 +240,21 @@ func (a *Agent) refuse(ctx context.Context, i int, issued ca.Issued, why error) 
 	return err
 }
 
-// wait lets an authority take its time, and goes on telling the watchdog that the loop
-// is alive. An Issuer bounds itself; one that does not is cut off, so that a loop that
-// hangs is still seen.
-func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Issued, err error) {
+// wait lets an authority take its time. An Issuer bounds itself; one that does not is cut
+// off, so that a loop that hangs is still seen.
+func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (ca.Issued, error) {
 	ctx, cancel := context.WithTimeout(ctx, issueLimit)
 	defer cancel()
+	return whileAlive(ctx, a, func() (ca.Issued, error) { return i.Issue(ctx, r) })
+}
+
+// whileAlive goes on telling the watchdog that the loop is alive, until do returns or ctx
+// ends.
+func whileAlive[T any](ctx context.Context, a *Agent, do func() (T, error)) (got T, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		issued, err = i.Issue(ctx, r)
+		got, err = do()
 	}()
 	ticks, stop := a.ticks()
 	defer stop()
@@ -240,7 +262,7 @@ func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (issued ca.Iss
 		select {
 		case <-done:
 			a.alive()
-			return issued, err
+			return got, err
 		case <-ticks:
 			if ctx.Err() == nil {
 				a.alive()

@@ -164,7 +164,7 @@ func (c *simCA) hold(after time.Duration, useless bool) {
 			most = min(24*time.Hour/5*6, left/2) // as every distance, lengthened by up to a fifth
 		} else {
 			least = min(after, 24*time.Hour, left/4)
-			most = least
+			most = min(max(least, min(left/16, 30*time.Minute))/5*6, left/4) // the more is left, the longer
 		}
 	} else if n == nil { // another program was at the files: what the agent has is not known
 		least = 0

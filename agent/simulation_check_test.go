@@ -29,6 +29,9 @@ type simRecord struct {
 	unput    int       // certificates issued since
 	useless  time.Time // when the last of them ends
 	reasons  int       // to issue one more than the due date calls for
+	came     time.Time // when its leaf did
+	extra    bool      // the next one may be one of those
+	ownTurn  bool      // the newest pair did not come when the one before it was due, and may be replaced early
 	forced   int       // people who wait for a new certificate
 	renewals resource  // whether the authorities refuse renewals, and give fresh certificates
 
@@ -189,6 +192,11 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.note("%s is on disk", cert.Serial(p.Leaf()))
+	if s.last == nil || !p.Leaf().Equal(s.last.Leaf()) { // else only its CA changed
+		held := s.newest != nil && min(s.localWell(), s.issuerWell()) < time.Since(s.newest.Leaf().NotBefore) // it may have come late
+		s.ownTurn = s.newest == nil || s.extra || held || !s.ownTurn && s.early()
+		s.came, s.extra = time.Now(), false
+	}
 	s.newest, s.last, s.adopted, s.arrival, s.unput = p, p, adopted, time.Now(), 0
 	s.reasons = min(s.reasons, s.forced) // what called for another pair before has got one
 	if leaf := p.Fingerprint(); !slices.Contains(s.arrivals, leaf) {
@@ -200,14 +208,28 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	s.forgive(false)
 }
 
-// young says that the newest pair needs no replacement.
+// young says that the newest pair needs no replacement: its usual time has not come, or,
+// where it came at another time than its predecessor's end called for, hardly any of it.
 func (s *simulation) young() bool {
 	if s.newest == nil {
 		return false
 	}
+	if s.ownTurn {
+		return time.Since(s.came) < s.twoThirds().Sub(s.came)/60
+	}
+	return s.early()
+}
+
+func (s *simulation) early() bool {
 	leaf := s.newest.Leaf()
 	ahead := 10 * time.Minute // of an authority's clock, and so much earlier the next one is due
 	return time.Since(leaf.NotBefore) < leaf.NotAfter.Sub(leaf.NotBefore)/100*61-ahead
+}
+
+// twoThirds returns when two-thirds of the lifetime of the newest pair have passed.
+func (s *simulation) twoThirds() time.Time {
+	leaf := s.newest.Leaf()
+	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 3 * 2)
 }
 
 // checkNeed: a certificate is issued when one is due, and once.
@@ -216,6 +238,7 @@ func (s *simulation) checkNeed(c *simCA) {
 		s.unput-- // the one before never reached the disk, and has ended
 	}
 	s.useless = time.Now().Add(s.life)
+	s.extra = s.extra || s.reasons > 0
 	need := 1
 	if s.young() {
 		need = 0

@@ -247,7 +247,7 @@ func (s *simulation) startAgent(successor bool) {
 
 func (s *simulation) options(successor bool) Options {
 	o := Options{
-		Store: s.store, Names: s.opt.names, KeyType: s.opt.key, Policy: plan.Policy{Jitter: 0.05}, LookEvery: s.opt.lookEvery,
+		Store: s.store, Names: s.opt.names, KeyType: s.opt.key, Policy: plan.DefaultPolicy(), LookEvery: s.opt.lookEvery,
 		Warn: cert.Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, Crit: cert.Margin{Share: 0.1, Time: 7 * 24 * time.Hour},
 		Successor: successor, Tally: s.tally, Board: s.board, Clock: s.believe,
 		Log: slog.New(slog.NewTextHandler(s, &slog.HandlerOptions{ReplaceAttr: messageOnly})),

@@ -86,7 +86,7 @@ func TestMinimalFileHasEveryDefault(t *testing.T) {
 		Servers: []reload.Server{{
 			Address: "127.0.0.1:6379", Name: "redis1.internal", ConfigCommand: "CONFIG", Timeout: 5 * time.Second,
 		}},
-		Policy: plan.Policy{Jitter: 0.05}, ClockWait: 2 * time.Minute,
+		Policy: plan.Policy{Jitter: 0.05, Turns: true}, ClockWait: 2 * time.Minute,
 		Monitor: Monitor{Margins: cert.Margins{Warn: cert.Margin{Share: 0.25, Time: 21 * 24 * time.Hour}, Crit: cert.Margin{Share: 0.1, Time: 7 * 24 * time.Hour}}},
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -165,7 +165,7 @@ heartbeat: {url: https://hc.internal/1, every: 1m}
 		},
 		Roots:  Roots{File: "/a/roots.pem", Exact: true},
 		Usages: []string{"server", "client"},
-		Policy: plan.Policy{Jitter: 0.25}, ClockWait: 0,
+		Policy: plan.Policy{Jitter: 0.25, Turns: true}, ClockWait: 0,
 
 		Monitor: Monitor{
 			Files:   []string{"/a/app.crt"},

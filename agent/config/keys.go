@@ -126,7 +126,7 @@ func (c *Config) fileKeys() []key {
 		{name: "keep", without: "3", example: "3", take: into(&c.Pair.Keep, parseInt),
 			meaning: "how many previous certificates are kept to roll back to"},
 		{name: "jitter", without: "5%", example: "5%", take: into(&c.Policy.Jitter, option.ParsePercent),
-			meaning: "spreads renewals over this share of the lifetime, 0% to 25%; a host always gets the same share"},
+			meaning: "spreads renewals over this share of the lifetime, 0% to 25%; a host always gets the same share. With 0% each certificate is due at two-thirds exactly, the first one of a host and one that came out of turn too"},
 		{name: "clock_wait", without: "2m", example: "2m", take: into(&c.ClockWait, option.ParseDuration),
 			meaning: "how long after boot a clock that is not synchronised yet holds back renewals"},
 	}

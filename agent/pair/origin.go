@@ -26,14 +26,18 @@ type record struct {
 	Roots  []string  `json:"roots,omitempty"`
 	Pin    string    `json:"pin,omitempty"`
 	Time   time.Time `json:"time"`
-	Leaf   string    `json:"leaf_sha256"`         // of the leaf's DER
-	Chain  string    `json:"chain_sha256"`        // of the chain's certificates, DER, in order
-	CA     string    `json:"ca_sha256,omitempty"` // of the CA certificates likewise; absent when there are none
+
+	First    bool      `json:"first,omitempty"`
+	Replaced time.Time `json:"replaced_due,omitzero"`
+
+	Leaf  string `json:"leaf_sha256"`         // of the leaf's DER
+	Chain string `json:"chain_sha256"`        // of the chain's certificates, DER, in order
+	CA    string `json:"ca_sha256,omitempty"` // of the CA certificates likewise; absent when there are none
 }
 
 func newRecord(p *cert.Pair, o Origin) record {
 	return record{
-		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Roots: o.Roots, Pin: o.Pin, Time: o.Time.UTC(),
+		Issuer: o.Issuer, Method: o.Method, Names: o.Names, Roots: o.Roots, Pin: o.Pin, Time: o.Time.UTC(), First: o.First, Replaced: o.Replaced.UTC(),
 		Leaf: p.Fingerprint().String(), Chain: digest(p.Chain), CA: digest(p.CA),
 	}
 }
@@ -61,7 +65,7 @@ func parseRecord(text []byte) (record, error) {
 }
 
 func (r record) origin() Origin {
-	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Roots: r.Roots, Pin: r.Pin, Time: r.Time}
+	return Origin{Issuer: r.Issuer, Method: r.Method, Names: r.Names, Roots: r.Roots, Pin: r.Pin, Time: r.Time, First: r.First, Replaced: r.Replaced}
 }
 
 // leaf returns the fingerprint that parseRecord has checked.

@@ -33,6 +33,9 @@ type Origin struct {
 	Roots  []string  // fingerprints of the roots that the CA named, which are in the pair's CA
 	Pin    string    // the fingerprint of the root that the configuration wanted the CA to have; may be empty
 	Time   time.Time // when the agent got it
+
+	First    bool      // there was no pair before it
+	Replaced time.Time // when the pair before it was due; zero when that is not known
 }
 
 // Adopted says whether another program made the generation.

@@ -18,7 +18,19 @@ import "time"
 //
 // But for a certificate that the authority recalls, two issues never follow each other too fast, and never so slowly that nothing
 // valid is left: both bounds are shares of what was left when the pair was issued.
+//
+// Where hosts are spread, this date moves forward once for a pair that was not issued at
+// the due date of the one before it: see turn.go.
 func Due(p Certificate, policy Policy) time.Time {
+	due := p.latest(policy)
+	if at := p.turn(due, policy); !at.IsZero() {
+		return at
+	}
+	return due
+}
+
+// latest returns when p is due by what it is itself, however it came about.
+func (p Certificate) latest(policy Policy) time.Time {
 	due, least := p.twoThirds(policy), 0.4
 	if w := p.Window; p.suggested() {
 		due, least = w.From.Add(time.Duration(p.Spread*float64(w.To.Sub(w.From)))), 0.05

@@ -16,28 +16,28 @@ func external(now time.Time, f Facts) Step {
 	case f.Newest == nil, f.Newest.Unfit != "":
 		at := now.Add(recheck)
 		if f.Newest != nil {
-			at = sooner(f.Newest.turn(now), at)
+			at = sooner(f.Newest.changes(now), at)
 		}
 		return Step{Why: renewed + ", and has to put a good one there", At: at}
 	}
-	s := Step{Why: renewed, At: f.Newest.turn(now)}
+	s := Step{Why: renewed, At: f.Newest.changes(now)}
 	if l := load(now, f); l.Do == Load || earlier(l.At, s.At) {
 		s = l
 	}
 	return s
 }
 
-// turn returns when the pair next becomes valid, or ceases to be: the zero time
+// changes returns when the pair next becomes valid, or ceases to be: the zero time
 // when it never does again. A certificate is valid in the second of its NotAfter
 // too (RFC 5280, section 4.1.2.5).
-func (p Certificate) turn(now time.Time) time.Time {
-	var turn time.Time
+func (p Certificate) changes(now time.Time) time.Time {
+	var at time.Time
 	for _, w := range p.Chain {
 		for _, t := range []time.Time{w.From, w.To.Add(time.Second)} {
 			if t.After(now) {
-				turn = sooner(t, turn)
+				at = sooner(t, at)
 			}
 		}
 	}
-	return turn
+	return at
 }

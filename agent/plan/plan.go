@@ -49,6 +49,11 @@ type Certificate struct {
 	Unfit  string    // why it does not satisfy the configuration any more; empty when it does
 	Spread float64   // in [0,1), the same for the same key: where in the jitter this host lies
 
+	// First says that the host had no certificate before it. Otherwise Replaced is when
+	// the one before it was due; zero when nobody knows.
+	First    bool
+	Replaced time.Time
+
 	// Late says that another program renews it as well, and has until nine-tenths of the
 	// lifetime instead of two-thirds.
 	Late bool
@@ -87,6 +92,9 @@ type Attempts struct {
 	After   time.Duration `json:"after,omitempty"`   // what it asked to wait (Retry-After); zero when it did not
 	Refused int           `json:"refused,omitempty"` // how many in a row it answered with a certificate of no use
 	Slow    bool          `json:"slow,omitempty"`    // it counts them, or the clocks differ: the next one can wait longer
+	Since   time.Time     `json:"since,omitzero"`    // when the first of them ended, if it gave no answer
+	Away    bool          `json:"away,omitempty"`    // it gave no answer to the last one
+	Back    time.Time     `json:"back,omitzero"`     // when it was seen to answer again after that
 }
 
 // An Action is what the agent does next.
@@ -197,12 +205,15 @@ func issue(now time.Time, f Facts, p Policy) Step {
 		due := Due(*f.Newest, p)
 		if now.Before(due) {
 			why := "two-thirds of the lifetime"
-			if f.Newest.suggested() {
+			switch {
+			case f.Newest.suggested():
 				why = "the authority's window"
+			case due.Before(f.Newest.latest(p)):
+				why = "this host's turn"
 			}
 			return Step{Why: why, At: due, Due: due}
 		}
-		s = Step{Do: Issue, Why: reason(now, *f.Newest), Due: due}
+		s = Step{Do: Issue, Why: reason(now, *f.Newest, p), Due: due}
 	}
 	s.Wanted = true
 	if f.Clock != nil {
@@ -214,12 +225,15 @@ func issue(now time.Time, f Facts, p Policy) Step {
 	return s
 }
 
-func reason(now time.Time, p Certificate) string {
+func reason(now time.Time, p Certificate, policy Policy) string {
 	if end := p.end(); !now.Before(end) {
 		return fmt.Sprintf("the certificate on disk expired at %s", end.UTC().Format(time.RFC3339))
 	}
 	if p.suggested() {
 		return "the authority wants it renewed"
+	}
+	if now.Before(p.latest(policy)) {
+		return "it is this host's turn"
 	}
 	return "two-thirds of the lifetime have passed"
 }

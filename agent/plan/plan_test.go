@@ -216,7 +216,7 @@ func TestHold(t *testing.T) {
 			if until := tt.attempts.Hold(tt.attempts.Last, tt.pair); !until.IsZero() {
 				got = until.Sub(tt.attempts.Last)
 			}
-			if d := (got - tt.want).Abs(); d > tt.want/8 || got > 24*time.Hour {
+			if d := (got - tt.want).Abs(); d > tt.want/5 || got > 24*time.Hour {
 				t.Errorf("left alone for %s, want %s", got, tt.want)
 			}
 			if early := tt.attempts.Last.Add(-time.Second); !tt.attempts.Hold(early, tt.pair).IsZero() {

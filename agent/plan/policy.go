@@ -8,10 +8,11 @@ const maxJitter = 0.25
 // A Policy is the part of the configuration that decides when.
 type Policy struct {
 	Jitter float64 // the part of the lifetime over which hosts are spread, 0 to 0.25
+	Turns  bool    // each host keeps its turn (turn.go), unless Jitter is zero
 }
 
 // DefaultPolicy returns what holds where nothing is said.
-func DefaultPolicy() Policy { return Policy{Jitter: 0.05} }
+func DefaultPolicy() Policy { return Policy{Jitter: 0.05, Turns: true} }
 
 // Faults tells what cannot work.
 func (p Policy) Faults(r option.Report) {

@@ -66,17 +66,24 @@ var (
 // and the distance after a refusal grows to half of it, so that neither reaches its end.
 // Once nothing valid is left both are five minutes at most; an hour after refusals that
 // are Slow.
+//
+// Hosts that were told to wait for the same time come back spread over a fifth of it.
+// Those that found an authority away come back as their Back says.
 func (a Attempts) Hold(now time.Time, p *Certificate) time.Time {
 	if a.Failed == 0 || a.Last.After(now) {
 		return time.Time{}
 	}
+	return later(a.hold(p), a.comeback(p))
+}
+
+func (a Attempts) hold(p *Certificate) time.Time {
 	left := p.left(a.Last)
 	after, refused, b := min(a.After, outage), outage, refusing
 	if a.Slow {
 		refused, b = lastRetry, refusingSlowly
 	}
 	if left > 0 {
-		after, refused = min(a.After, MaxAfter, left/4), left/2
+		after, refused = min(a.turnedAway(p, left), left/4), left/2
 	}
 	delay := max(after, min(b.Delay(a.Refused, p.spread(a.Refused)), refused))
 	if delay <= 0 {
@@ -107,3 +114,39 @@ func fnv(h uint64, s string) uint64 {
 }
 
 const fnvOffset uint64 = 14695981039346656037
+
+// turnedAway returns how long an authority is left alone that asked for that: longer than
+// it said where much is left, so that it has time for those whose certificates end first.
+func (a Attempts) turnedAway(p *Certificate, left time.Duration) time.Duration {
+	if a.After <= 0 {
+		return 0
+	}
+	after := max(min(a.After, MaxAfter), min(left/16, lastRetry/2))
+	return after + time.Duration(p.spread(a.Failed)*float64(after)/5)
+}
+
+// Hosts that missed an authority while it was away must not all come at the moment when
+// it is back: a quarter of a lifetime of them would. While it is away they look, which
+// costs it nothing, whether it answers again. Once it does, each waits patience times as
+// long as it had to do without, but only until the certificate becomes critical
+// (agent/watched.go):
+// those that have waited for long, whose certificates end first, come at once.
+const (
+	patience  = 4
+	mostSpent = 0.7
+)
+
+// comeback returns when to ask an authority that answers again: the zero time when there
+// is no reason to wait.
+func (a Attempts) comeback(p *Certificate) time.Time {
+	if a.Back.IsZero() || a.Since.IsZero() || p == nil || p.Unfit != "" || p.Recalled || p.Distrusted {
+		return time.Time{}
+	}
+	latest := a.Since.Add(time.Duration(mostSpent * float64(p.left(a.Since))))
+	back := a.Last.Add(time.Duration(p.spread(a.Failed) * float64(a.Back.Sub(a.Last)))) // some time after the last attempt
+	at := sooner(back.Add(patience*back.Sub(a.Since)), latest)
+	if !at.After(a.Back) {
+		return time.Time{}
+	}
+	return at
+}

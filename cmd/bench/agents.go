@@ -27,7 +27,7 @@ func (b *bench) measureHerd(ctx context.Context) (r herd, err error) {
 	say("%d agents start at the same time", r.Agents)
 	hosts := make([]*host, r.Agents)
 	for n := range hosts {
-		h, err := b.NewHost(fmt.Sprintf("herd%d", n), testbed.HostOptions{})
+		h, err := b.NewHost(fmt.Sprintf("herd%d", n), testbed.HostOptions{Config: steady})
 		if err != nil {
 			return r, err
 		}
