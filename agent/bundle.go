@@ -21,7 +21,8 @@ import (
 // changeBundle puts the newest pair on disk once more, beside the CA certificates that
 // seen calls for. The next look has the servers load it.
 func (a *Agent) changeBundle(ctx context.Context, seen observation) error {
-	bundle := without(cert.Merge(seen.newest.Pair.CA, seen.added), seen.left)
+	// One that was taken in without CA certificates has none of the configured ones either.
+	bundle := without(cert.Merge(seen.newest.Pair.CA, a.opt.Roots, seen.added), seen.left)
 	err := a.putBundle(seen, bundle, a.pinned(seen.added))
 	if err != nil {
 		a.roots.failed = failed(a.roots.failed)
