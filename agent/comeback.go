@@ -19,7 +19,8 @@ import (
 func missed(a *plan.Attempts, err error) {
 	*a = failed(*a)
 	var e *ca.Error
-	if a.Away = errors.As(err, &e) && e.Absent(); a.Away && a.Since.IsZero() {
+	_, answered := ca.AheadOf(err) // a proxy may answer for it
+	if a.Away = errors.As(err, &e) && e.Absent() && !answered; a.Away && a.Since.IsZero() {
 		a.Since = a.Last
 	}
 }

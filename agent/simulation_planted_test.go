@@ -32,7 +32,7 @@ var plantedFaults = []struct {
 		"disk is full",
 		"that nobody needs"},
 	{"Retry-After reaches beyond the end", "plan/retry.go",
-		"min(a.After, MaxAfter, left/4)", "min(a.After, MaxAfter)",
+		"min(a.turnedAway(p, left), left/4)", "a.turnedAway(p, left)",
 		"Retry-After",
 		"was not renewed"},
 	{"renewals are refused, and no fresh certificate is asked for", "issue.go",
