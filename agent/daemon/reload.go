@@ -34,7 +34,7 @@ func (d *Daemon) handlers() control.Handlers {
 		History: d.history.All,
 		Renew: func(ctx context.Context, force bool) (control.Outcome, error) {
 			journal.RenewalRequested.Log(ctx, d.log, "a person asked for a renewal", slog.Bool("force", force))
-			before := d.board.Get()
+			before := known(ctx, d.active, d.board.Get)
 			_ = d.refind(ctx) // a server that was just started may be why
 			err := d.active.renew(ctx, force)
 			return control.OutcomeOf(before, d.board.Get()), stopped(err)
@@ -49,14 +49,25 @@ func (d *Daemon) handlers() control.Handlers {
 			if err != nil {
 				return control.Outcome{}, err
 			}
-			before := d.board.Get().PairNamed(name)
+			get := func() status.Status { return d.board.Get().PairNamed(name) }
+			before := known(ctx, p, get)
 			err = p.renew(ctx, force)
-			return control.OutcomeOf(before, d.board.Get().PairNamed(name)), stopped(err)
+			return control.OutcomeOf(before, get()), stopped(err)
 		},
 		Rotate:     d.rotate,
 		Reload:     d.reload,
 		TestNotify: func(ctx context.Context) []notify.Result { return d.notifier.Load().Test(ctx) },
 	}
+}
+
+// known returns what holds before a renewal. Right after a start that is what the first
+// look brings: what was there already is not issued by the renewal.
+func known(ctx context.Context, a *active, get func() status.Status) status.Status {
+	if s := get(); !s.Looked.IsZero() {
+		return s
+	}
+	_ = a.look(ctx)
+	return get()
 }
 
 // fresh is how old a look may be for who asks for the status, and patience how long a

@@ -82,6 +82,7 @@ func TestReadConf(t *testing.T) {
 	want := Settings{
 		TLSPort: 7003, Bind: []string{"-::*", "10.0.0.5", "127.0.0.1"}, AuthClients: "no", TLSReplication: true, Password: true,
 		Cert: dir + "/data/tls/redis.crt", Key: dir + "/a.key", CA: dir + "/data/ca.crt",
+		Nodes: dir + "/data/nodes.conf",
 	}
 	if got := c.Settings; !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)

@@ -9,7 +9,7 @@ import (
 // All that the client may bring into a program beside the standard library.
 func TestDependencies(t *testing.T) {
 	allowed := []string{
-		"redis-cert-agent/agent/ca", "redis-cert-agent/agent/ca/acme", "redis-cert-agent/agent/cert", "redis-cert-agent/agent/disk", "redis-cert-agent/agent/plain", "redis-cert-agent/agent/plan",
+		"redis-cert-agent/agent/ca", "redis-cert-agent/agent/ca/acme", "redis-cert-agent/agent/ca/ratelimit", "redis-cert-agent/agent/cert", "redis-cert-agent/agent/disk", "redis-cert-agent/agent/plain", "redis-cert-agent/agent/plan",
 		"redis-cert-agent/agent/option", "redis-cert-agent/agent/secret",
 		"github.com/mholt/acmez/v3", "github.com/mholt/acmez/v3/acme", "github.com/miekg/dns",
 	}
