@@ -276,7 +276,11 @@ func (a *Agent) save(ctx context.Context, c *candidate, seen observation) error 
 	a.newest.unsaved = nil
 	p := *c.pair
 	p.CA = a.bundle(p.CA, seen) // others may have come meanwhile
-	_, err := a.own.Put(&p, c.origin)
+	o := c.origin
+	if now().Sub(o.Time) > soon { // the disk did not take it for long, and its turn may be over
+		o.First, o.Replaced = false, time.Time{}
+	}
+	_, err := a.own.Put(&p, o)
 	if err != nil {
 		a.newest.unsaved = c
 	} else if seen.newest != nil {
