@@ -3,6 +3,7 @@ package redistest
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -157,9 +158,34 @@ func (s *Server) pickPorts() {
 			s.Addr = FreeAddr(s.t)
 		}
 	}
-	if s.opts.Plain || (s.opts.NoTLS && !s.opts.Socket) {
+	switch {
+	case s.opts.NoTLS && !s.opts.Socket:
+		s.PlainAddr = freeBeside(s.t)
+	case s.opts.Plain:
 		s.PlainAddr = FreeAddr(s.t)
 	}
+}
+
+// freeBeside is a free loopback address whose next port is free as well, for a server that
+// gets TLS later. Both lie below the ports that the kernel gives to outgoing connections,
+// which could take the next one meanwhile.
+func freeBeside(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+2*rand.IntN(9000))
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port+1))
+		l.Close()
+		if err == nil {
+			next.Close()
+			return addr
+		}
+	}
+	t.Fatal("redistest: no two free ports beside each other")
+	return ""
 }
 
 // FreeAddr is a loopback address on which nothing listened a moment ago.
