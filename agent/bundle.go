@@ -116,14 +116,16 @@ func (a *Agent) keepBack(ctx context.Context, seen observation, c *candidate) (b
 	return true, nil
 }
 
-// keptUntil is how long the next certificate may be kept back: shortly before the end of
-// the one that is there, nothing outranks that.
+// keptUntil is how long the next certificate may be kept back. An eighth of the lifetime
+// before the end of the one that is there, nothing outranks that: a server that refuses to
+// load the new root must not cost the others their certificate, and a reload that fails is
+// tried again.
 func keptUntil(g *pair.Generation) time.Time {
 	end := g.Pair.Leaf().NotAfter
 	for _, c := range g.Pair.Needed() {
 		end = earliest(end, c.NotAfter)
 	}
-	return end.Add(-min(15*time.Minute, end.Sub(g.Pair.Leaf().NotBefore)/8))
+	return end.Add(-end.Sub(g.Pair.Leaf().NotBefore) / 8)
 }
 
 func earliest(a, b time.Time) time.Time {
