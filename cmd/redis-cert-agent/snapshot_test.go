@@ -122,8 +122,9 @@ func (s *host) shoot() (shot snapshot, err error) {
 
 // own are the parts of the agent's directory that say nothing of a pair: every
 // command makes them, the lock holds the process id of its last owner, and
-// failed attempts, roots and what a CA counts are remembered.
-var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json", "pair/roots.json", "pair/acme-limits.json"}
+// failed attempts, roots and what a CA counts are remembered. The copy of the CA
+// certificates for clients follows the pair by a moment.
+var own = []string{"pair", "pair/generations", "pair/lock", "pair/attempts.json", "pair/history.json", "pair/roots.json", "pair/acme-limits.json", "pair/ca.crt"}
 
 // walk adds what describe says of every file below root/dir.
 func (shot snapshot) walk(root, dir string, describe func(path string, fi fs.FileInfo) (string, error)) error {
@@ -131,7 +132,7 @@ func (shot snapshot) walk(root, dir string, describe func(path string, fi fs.Fil
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(d.Name(), ".tmp-") && strings.Contains(d.Name(), ".json") {
+		if name := d.Name(); strings.HasPrefix(name, ".tmp-ca.crt") || strings.HasPrefix(name, ".tmp-") && strings.Contains(name, ".json") {
 			return nil // it may be gone already
 		}
 		fi, err := d.Info()
