@@ -33,7 +33,9 @@ func (a *Agent) comeback(ctx context.Context, i int, seen observation) error {
 	if !ok || !attempts.Away || !attempts.Back.IsZero() || seen.newest == nil || a.request.force {
 		return nil
 	}
-	_, err := whileAlive(ctx, a, func() (time.Duration, error) { return inspector.Inspect(ctx, seen.named(authority.Pin)) })
+	_, err := whileAlive(ctx, a, func(ctx context.Context) (time.Duration, error) {
+		return inspector.Inspect(ctx, seen.named(authority.Pin))
+	})
 	var e *ca.Error
 	if errors.As(err, &e) && e.Absent() {
 		return err

@@ -152,7 +152,7 @@ func (a *Agent) revoke(ctx context.Context, g *pair.Generation, r ca.Revocation)
 		if !ok {
 			continue
 		}
-		err := a.patiently(ctx, func(ctx context.Context) error { return revoker.Revoke(ctx, r) })
+		_, err := whileAlive(ctx, a, func(ctx context.Context) (struct{}, error) { return struct{}{}, revoker.Revoke(ctx, r) })
 		switch {
 		case err == nil:
 			return nil
@@ -171,31 +171,6 @@ func (a *Agent) revoke(ctx context.Context, g *pair.Generation, r ca.Revocation)
 		return others[0]
 	}
 	return ca.Fault("revoke", ca.ErrOtherIssuer)
-}
-
-// patiently does work that bounds itself, and goes on telling the watchdog that the loop
-// is alive.
-func (a *Agent) patiently(ctx context.Context, work func(ctx context.Context) error) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, issueLimit)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		err = work(ctx)
-	}()
-	ticks, stop := a.ticks()
-	defer stop()
-	for {
-		select {
-		case <-done:
-			a.alive()
-			return err
-		case <-ticks:
-			if ctx.Err() == nil {
-				a.alive()
-			}
-		}
-	}
 }
 
 // destroyOld removes the old keys, and ends the rotation.

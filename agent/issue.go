@@ -169,7 +169,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 	}
 	var issued ca.Issued
 	if err == nil {
-		issued, err = a.wait(ctx, authority, r)
+		issued, err = whileAlive(ctx, a, func(ctx context.Context) (ca.Issued, error) { return authority.Issue(ctx, r) })
 	}
 	if err != nil {
 		missed(attempts, err)
@@ -240,21 +240,16 @@ func (a *Agent) refuse(ctx context.Context, i int, issued ca.Issued, why error) 
 	return err
 }
 
-// wait lets an authority take its time. An Issuer bounds itself; one that does not is cut
-// off, so that a loop that hangs is still seen.
-func (a *Agent) wait(ctx context.Context, i Issuer, r ca.Request) (ca.Issued, error) {
+// whileAlive lets an authority take its time, and goes on telling the watchdog that the
+// loop is alive. An authority bounds itself; one that does not is cut off, so that a loop
+// that hangs is still seen.
+func whileAlive[T any](ctx context.Context, a *Agent, do func(ctx context.Context) (T, error)) (got T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, issueLimit)
 	defer cancel()
-	return whileAlive(ctx, a, func() (ca.Issued, error) { return i.Issue(ctx, r) })
-}
-
-// whileAlive goes on telling the watchdog that the loop is alive, until do returns or ctx
-// ends.
-func whileAlive[T any](ctx context.Context, a *Agent, do func() (T, error)) (got T, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		got, err = do()
+		got, err = do(ctx)
 	}()
 	ticks, stop := a.ticks()
 	defer stop()
