@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/ca"
+	"redis-cert-agent/agent/cert"
 	"redis-cert-agent/agent/journal"
+	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plain"
 )
 
@@ -20,12 +22,28 @@ import (
 
 // aboutAuthority is remembered of an authority, whatever the newest pair is.
 type aboutAuthority struct {
-	inspected  time.Time     // when somebody last began to look; zero: it is to be looked at
-	inspecting bool          // somebody looks
-	fault      string        // what the next request would meet; empty when nothing is known
-	ahead      time.Duration // of this host's clock, by its last answer
-	named      time.Time     // when it last named its roots
+	inspected  time.Time           // when somebody last began to look; zero: it is to be looked at
+	inspecting bool                // somebody looks
+	fault      string              // what the next request would meet; empty when nothing is known
+	ahead      time.Duration       // of this host's clock, by its last answer
+	named      time.Time           // when it last named its roots and its federation's
+	own        []*x509.Certificate // what it named for itself last
+	ownAt      time.Time
 	names      []*x509.Certificate
+}
+
+// lately returns the roots that the authority named for itself within a day, or within
+// the lifetime of the certificate of g; nil when it did not, or one of them has ended.
+func (a aboutAuthority) lately(now time.Time, g *pair.Generation) []*x509.Certificate {
+	if g == nil {
+		return nil
+	}
+	leaf := g.Pair.Leaf()
+	age := now.Sub(a.ownAt)
+	if age < 0 || age > min(inspectEvery, leaf.NotAfter.Sub(leaf.NotBefore)) || cert.ValidAt(a.own, now) != nil {
+		return nil
+	}
+	return a.own
 }
 
 // inspection is what a look at an authority found.

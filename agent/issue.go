@@ -162,7 +162,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 		return nil, fmt.Errorf("%s is left alone until %s", authority.URL, plain.Time(until))
 	}
 	start := now()
-	r.Roots = seen.named(authority.Pin)
+	r.Roots, r.Named = seen.named(authority.Pin), a.authorities[i].lately(seen.now, seen.newest)
 	err := a.comeback(ctx, i, seen)
 	if errors.As(err, new(turnError)) {
 		return nil, err
@@ -172,6 +172,7 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 		issued, err = whileAlive(ctx, a, func(ctx context.Context) (ca.Issued, error) { return authority.Issue(ctx, r) })
 	}
 	if err != nil {
+		a.authorities[i].own = nil // another attempt asks for the roots first
 		missed(attempts, err)
 		a.blameClock(ctx, i, err)
 		failure := &status.Failure{Text: err.Error(), At: attempts.Last}
@@ -204,7 +205,9 @@ func (a *Agent) ask(ctx context.Context, i int, r ca.Request, seen observation) 
 		return nil, a.refuse(ctx, i, issued, err)
 	}
 	*attempts = plan.Attempts{}
-	a.namedAtIssue(i, issued.Roots)
+	if !issued.Named {
+		a.namedAtIssue(i, issued.Roots)
+	}
 	a.compareClocks(ctx, i, issued.Ahead)
 	a.opt.Tally.count(authority.CA, func(c *status.CA) { c.LastSuccess, c.LastError, c.Succeeded, c.Missed = now(), nil, c.Succeeded+1, 0 })
 	return c, nil

@@ -99,7 +99,8 @@ func (a *Agent) loadNowhere(c *change) error {
 
 // A change makes the newest pair current, once, for whichever server is ready first.
 type change struct {
-	make func() error
+	make  func() error
+	tried reload.Trials
 
 	once sync.Once
 	made bool // the servers' files hold the newest pair, or may
@@ -143,7 +144,7 @@ func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change)
 	defer func() { t.took = now().Sub(start) }()
 	s, trust := a.opt.Servers[i], a.trustAt(seen, i)
 	t.shown = a.shownBefore(ctx, i, trust)
-	load := reload.Load{Pair: seen.newest.Pair}
+	load := reload.Load{Pair: seen.newest.Pair, Tried: &c.tried}
 	load.Ready = func(settings reload.Settings) error {
 		if load.Shown != nil {
 			if err := a.keepsPeers(seen, i, settings, t.shown); err != nil {

@@ -43,7 +43,7 @@ func (a *Agent) named(i int, n ca.Named) (news bool) {
 	if a.roots.book == nil { // the disk could not be read so far
 		a.roots.book = roots.Read(a.opt.RootsBook)
 	}
-	a.authorities[i].named = now()
+	a.authorities[i].named, a.authorities[i].ownAt, a.authorities[i].own = now(), now(), n.Roots
 	list := func(all []*x509.Certificate) []*x509.Certificate {
 		return slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return !c.IsCA || !now().Before(c.NotAfter) })
 	}
@@ -68,7 +68,7 @@ func (a *Agent) namedAtIssue(i int, list []*x509.Certificate) {
 	authority := a.opt.Authorities[i]
 	if a.roots.book != nil && (a.namesNone(i) || authority.Kind != "acme") {
 		a.roots.book.Named(authority.URL, list, now())
-		a.authorities[i].names = list
+		a.authorities[i].names, a.authorities[i].own, a.authorities[i].ownAt = list, list, now()
 		a.tellNamed()
 	}
 }

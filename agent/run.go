@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"time"
 
@@ -74,6 +75,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				if r.done <- err; err == nil {
 					step, answered = next, true // that was the look
 				}
+				runtime.Gosched() // the answer goes out before what nobody waits for is done
 				waiting = false
 			}
 		}

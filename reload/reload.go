@@ -138,6 +138,7 @@ func (r Reloaded) Close() {
 type Load struct {
 	Pair  *cert.Pair        // what its files hold once Ready has returned; nil: it is not looked at
 	Shown *x509.Certificate // the leaf whose clients are not to be lost; nil: there is none
+	Tried *Trials           // of Pair, by the servers that load it; nil: there are no others
 	// Ready puts Pair there, before Redis is told, or says why not; nil: it is there.
 	Ready func(Settings) error
 }
@@ -197,7 +198,7 @@ func (s *session) reload(ctx context.Context, l Load) (done Reloaded, err error)
 		return done, errWithoutTLS()
 	}
 	if l.Pair != nil {
-		if err := found.Allowed.Try(ctx, l.Pair, l.Shown); err != nil {
+		if err := l.Tried.try(ctx, found.Allowed, l.Pair, l.Shown); err != nil {
 			return done, err
 		}
 	}

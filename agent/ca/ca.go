@@ -23,6 +23,9 @@ type Request struct {
 	// Roots are those that this authority named before. With them its client
 	// survives a rotation of the root that it was configured with.
 	Roots []*x509.Certificate
+	// Named are those that it named so lately that it need not be asked again; nil: it is
+	// asked.
+	Named []*x509.Certificate
 }
 
 // MakeKey returns the key for the certificate, and a certificate request in DER
@@ -48,6 +51,7 @@ type Issued struct {
 	Chain  []*x509.Certificate // leaf first
 	Key    crypto.Signer       // the private key of the request
 	Roots  []*x509.Certificate // the roots that the authority wants clients to trust; may be empty
+	Named  bool                // Roots are those of the request: the authority was not asked for them
 	Issuer string              // the authority for people: "step-ca https://ca.internal:9000 (provisioner redis)"
 	Method string              // how it was issued: sign, rekey, renew, renew-token or acme
 	Ahead  time.Duration       // by how much this host's clock is ahead of the authority's, by the Date of its answer

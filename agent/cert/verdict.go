@@ -103,6 +103,18 @@ func Judge(q Question) Verdict {
 	if len(q.Sent) > maxSent {
 		q.Sent = q.Sent[:maxSent]
 	}
+	digest, known := q.digest()
+	if v, ok := recall(q, digest); known && ok {
+		return v
+	}
+	v := judge(q)
+	if known {
+		remember(q, digest, v)
+	}
+	return v
+}
+
+func judge(q Question) Verdict {
 	j := &judgement{q: q, leaf: q.Leaf}
 	j.go_()
 	j.path()

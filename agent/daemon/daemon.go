@@ -81,7 +81,6 @@ func (d *Daemon) openHistory() (closeIt func()) {
 
 // Run looks after the pair until ctx ends.
 func (d *Daemon) Run(ctx context.Context) error {
-	defer frugal()()
 	defer d.exposed.close()
 	current := resolution{base: d.first}
 	store, a, err := d.start(ctx, &current)
@@ -134,7 +133,9 @@ func (d *Daemon) runAll(ctx context.Context, current resolution, store agent.Sto
 		stop := d.tell(ctx, current.base)
 		d.finder.set(current, store)
 		stopFinding := d.keepFinding(current)
+		lavish := frugal(len(current.config().Servers))
 		next, err := d.runOne(ctx, store, a)
+		lavish()
 		stopFinding()
 		stop()
 		d.finder.set(current, nil)

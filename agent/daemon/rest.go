@@ -5,15 +5,14 @@ import (
 	"runtime/debug"
 )
 
-// frugal makes this process small while agents run, at the price of a round that
-// takes a little longer a few times a day: a round is one straight line, which more
-// processors do not shorten, and each of them has caches of its own.
-func frugal() (undo func()) {
-	processors, percent := runtime.GOMAXPROCS(1), debug.SetGCPercent(25)
-	return func() {
-		runtime.GOMAXPROCS(processors)
-		debug.SetGCPercent(percent)
-	}
+// frugal keeps this process small while an agent runs: a round for a few servers is one
+// straight line, which more processors do not shorten, and each of them has caches of its
+// own. Many servers are made to load and proven at the same time, and are worth more.
+func frugal(servers int) (undo func()) {
+	const each = 8 // servers
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(min(before, 1+servers/each))
+	return func() { runtime.GOMAXPROCS(before) }
 }
 
 // rest gives back the memory that a round has left and that is not needed until the

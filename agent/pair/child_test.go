@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		// One thread does all the work, so that strace, which counts the
 		// system calls of each thread, counts them all.
 		runtime.LockOSThread()
+		restful = time.Hour // each run reads the same files, however long it takes
 		if err := child(job); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(3)

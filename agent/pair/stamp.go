@@ -18,9 +18,13 @@ type fileStamp struct {
 	mtime, ctime unix.Timespec
 }
 
-// restful is how old a change must be for the next one to have another time: clocks of
-// file systems tick in milliseconds, or in seconds over NFS.
-const restful = 2 * time.Second
+// How old a change must be for the next one to have another time. The clock of a file
+// system ticks at least each ten milliseconds (CONFIG_HZ), or, as over NFS, each second or
+// two: then no time of it has nanoseconds.
+var (
+	restful       = 50 * time.Millisecond
+	restfulCoarse = 2 * time.Second
+)
 
 // A generationStamp has the stamps of the files of a generation, origin.json last.
 type generationStamp struct {
@@ -51,7 +55,11 @@ func stampGeneration(dir string) generationStamp {
 // set back makes it false, and the files are read.
 func (s generationStamp) atRest(now time.Time) bool {
 	for _, f := range s.files {
-		if now.Sub(time.Unix(f.ctime.Unix())) < restful {
+		old := restful
+		if f.ctime.Nsec == 0 {
+			old = restfulCoarse
+		}
+		if now.Sub(time.Unix(f.ctime.Unix())) < old {
 			return false
 		}
 	}

@@ -91,12 +91,21 @@ func TestFreshFilesAreRead(t *testing.T) {
 			last = at
 		}
 	}
+	coarse := stamps
+	for i := range coarse.files {
+		coarse.files[i].ctime.Nsec = 0
+	}
+	second := last.Truncate(time.Second)
 	for _, tt := range []struct {
-		now  time.Time
-		want bool
-	}{{last, false}, {last.Add(restful - 1), false}, {last.Add(restful), true}, {last.Add(-time.Hour), false}} {
-		if got := stamps.atRest(tt.now); got != tt.want {
-			t.Errorf("%s after the last change: at rest is %t", tt.now.Sub(last), got)
+		stamps generationStamp
+		now    time.Time
+		want   bool
+	}{
+		{stamps, last, false}, {stamps, last.Add(restful - 1), false}, {stamps, last.Add(restful), true}, {stamps, last.Add(-time.Hour), false},
+		{coarse, second.Add(restful), false}, {coarse, second.Add(restfulCoarse - 1), false}, {coarse, second.Add(restfulCoarse), true},
+	} {
+		if got := tt.stamps.atRest(tt.now); got != tt.want {
+			t.Errorf("%s after the last change, which was at %s: at rest is %t", tt.now.Sub(last), last, got)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -111,6 +120,6 @@ func atRest(t *testing.T) (*Store, *Generation) {
 	g, err := s.Put(issue(t), Origin{Method: "sign", Time: time.Now()})
 	h.must(err)
 	h.must(s.Switch(g.ID))
-	g.rested = true // as if two seconds had passed
+	g.rested = true // as if some time had passed
 	return s, g
 }

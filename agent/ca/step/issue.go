@@ -128,7 +128,7 @@ func (c *Client) overTLS(ctx context.Context, t trust, r ca.Request) (ca.Issued,
 	// old root then answers "missing client certificate" in clear words.
 	s := c.open(t, &tls.Config{RootCAs: t.pool, Certificates: []tls.Certificate{r.Current.TLS()}})
 	defer s.close()
-	return s.issue(ctx, q, method, key)
+	return s.issue(ctx, r, q, method, key)
 }
 
 // byToken renews with a token that Current's key signed, and keeps that key.
@@ -140,7 +140,7 @@ func (c *Client) byToken(ctx context.Context, t trust, r ca.Request) (ca.Issued,
 		return ca.Issued{}, ca.Fault(opRenewToken, err)
 	}
 	q := call{op: opRenewToken, method: http.MethodPost, path: "/1.0/renew", bearer: token}
-	return s.issue(ctx, q, MethodRenewToken, r.Current.Key)
+	return s.issue(ctx, r, q, MethodRenewToken, r.Current.Key)
 }
 
 // byProvisioner asks for a new certificate in the provisioner's name.
@@ -204,15 +204,19 @@ func (c *Client) sign(ctx context.Context, s *session, r ca.Request, token strin
 		body["notAfter"] = c.opts.Lifetime.String()
 	}
 	q := call{op: opSign, method: http.MethodPost, path: "/1.0/sign", body: body}
-	return s.issue(ctx, q, MethodSign, key)
+	return s.issue(ctx, r, q, MethodSign, key)
 }
 
-// issue fetches the roots first and then the certificate, because a certificate
-// without its roots would have been issued in vain.
-func (s *session) issue(ctx context.Context, q call, method string, key crypto.Signer) (ca.Issued, *ca.Error) {
-	roots, err := s.roots(ctx)
-	if err != nil {
-		return ca.Issued{}, asError(err)
+// issue asks for the certificate, and, unless the CA named its roots lately, first for
+// those, because a certificate without its roots would have been issued in vain. A
+// certificate that leads to none of the roots that were named tells that the CA has moved.
+func (s *session) issue(ctx context.Context, r ca.Request, q call, method string, key crypto.Signer) (ca.Issued, *ca.Error) {
+	roots := r.Named
+	if roots == nil {
+		var err error
+		if roots, err = s.roots(ctx); err != nil {
+			return ca.Issued{}, asError(err)
+		}
 	}
 	body, err := s.do(ctx, q)
 	if err != nil {
@@ -222,7 +226,14 @@ func (s *session) issue(ctx context.Context, q call, method string, key crypto.S
 	if err != nil {
 		return ca.Issued{}, s.at.Garbage(q.op, http.StatusCreated, err)
 	}
-	return ca.Issued{Chain: withoutRoots(chain, roots), Key: key, Roots: roots, Method: method, Issuer: s.c.name(), Ahead: s.ahead}, nil
+	named := r.Named != nil
+	if named && cert.Way(chain, roots) == nil {
+		if roots, err = s.roots(ctx); err != nil {
+			return ca.Issued{}, asError(err)
+		}
+		named = false
+	}
+	return ca.Issued{Chain: withoutRoots(chain, roots), Key: key, Roots: roots, Named: named, Method: method, Issuer: s.c.name(), Ahead: s.ahead}, nil
 }
 
 // withoutRoots returns the chain without the roots that the CA put into it,

@@ -49,11 +49,22 @@ func TestRootRotation(t *testing.T) {
 	if len(second.CA) != 2 {
 		t.Fatalf("%d roots announced, want 2", len(second.CA))
 	}
+	// Where it named its roots lately, it is not asked for them.
+	lately := issue(t, New(o), ca.Request{Current: first, Named: first.CA})
+	if !lately.Named || len(lately.Roots) != 1 {
+		t.Errorf("%d roots, want the one that was named before (%t)", len(lately.Roots), lately.Named)
+	}
 
 	reroot(t, dir, next, newRoot, oldRoot)
 	real = real.restart(t)
 	o.Roots = second.CA
 	third := good(t, issue(t, New(o), ca.Request{Current: second}), MethodRekey, names, cert.P256)
+	// Unless it issues from another one by now.
+	moved := issue(t, New(o), ca.Request{Current: second, Named: first.CA})
+	good(t, moved, MethodRekey, names, cert.P256)
+	if moved.Named || len(moved.Roots) != 2 {
+		t.Errorf("%d roots, want both (%t)", len(moved.Roots), moved.Named)
+	}
 
 	fresh := o
 	fresh.Roots = nil
