@@ -28,6 +28,7 @@ import (
 type bare struct {
 	bed     *testbed.Testbed
 	host    *host
+	address string          // of the redis-server
 	current tls.Certificate // its client certificate at the CA
 	files   map[string][]byte
 	n       int
@@ -36,7 +37,7 @@ type bare struct {
 // newBare shows the CA the certificate that the agent had at the beginning, which
 // stays good for a rekey.
 func (b *bench) newBare(h *host) (*bare, error) {
-	x := &bare{bed: b.Testbed, host: h, files: map[string][]byte{}}
+	x := &bare{bed: b.Testbed, host: h, address: h.Address, files: map[string][]byte{}}
 	var err error
 	for _, name := range []string{"redis.crt", "redis.key", "ca.crt", "origin.json"} {
 		if x.files[name], err = os.ReadFile(h.Path("pair/current/" + name)); err != nil {
@@ -95,7 +96,7 @@ func (x *bare) handshake(ctx context.Context) error {
 
 func (x *bare) dial(ctx context.Context) (net.Conn, error) {
 	d := tls.Dialer{Config: x.host.TLS()}
-	return d.DialContext(ctx, "tcp", x.host.Address)
+	return d.DialContext(ctx, "tcp", x.address)
 }
 
 // configSet makes redis read its files again, over a connection of its own.

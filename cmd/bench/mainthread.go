@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"regexp"
 	"strconv"
 	"sync"
@@ -39,11 +40,16 @@ func (b *bench) measureMainThread(ctx context.Context) (m mainThread, err error)
 	if err != nil {
 		return m, err
 	}
+	elsewhere, together, err := b.apart(h)
+	if err != nil {
+		return m, err
+	}
+	defer together()
 	m.Clients, m.Every = 8, 2*time.Millisecond
 	say("commands under load: %d times %s without and with CONFIG SET, and with rotations", b.opts.arms, b.opts.arm)
 	var all [3][]time.Duration
 	for range b.opts.arms {
-		for n, each := range []func(context.Context) error{nil, x.configSet, h.rotate} {
+		for n, each := range []func(context.Context) error{nil, on(elsewhere, x.configSet), h.rotate} {
 			before, err := h.configSets(ctx)
 			if err != nil {
 				return m, err
@@ -66,6 +72,24 @@ func (b *bench) measureMainThread(ctx context.Context) (m mainThread, err error)
 		*into = latencies{len(all[n]), quantile(all[n], 0.99, itself), quantile(all[n], 0.999, itself)}
 	}
 	return m, nil
+}
+
+// apart leaves one processor to redis and its clients, and another one, which it returns,
+// to all else, so that what is measured is what redis is made to do.
+func (b *bench) apart(h *host) (elsewhere int, together func(), err error) {
+	all, err := processors()
+	if err != nil {
+		return 0, nil, err
+	}
+	together = func() {
+		for _, pid := range []int{os.Getpid(), b.AuthorityPID()} {
+			if err := place(pid, all...); err != nil {
+				say("%v", err)
+			}
+		}
+	}
+	return all[1], together, errors.Join(place(h.Redis.PID(), all[0]), place(os.Getpid(), all[0]),
+		place(h.Agent.PID(), all[1]), place(b.AuthorityPID(), all[1]))
 }
 
 // underLoad has each done once a second while clients send commands, and returns how

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ type crowd struct {
 	Servers, Frozen int
 	One, All        time.Duration // until one server, and until all, were proven
 	Healthy         time.Duration // until all that do not hang were proven, with some that do
+	Bare            time.Duration // of as many bare reloads, each with a handshake after it, at once
 }
 
 const (
@@ -35,8 +37,12 @@ func (b *bench) measureCrowd(ctx context.Context) (c crowd, err error) {
 		return c, err
 	}
 	defer all.Stop()
+	x, err := b.newBare(all)
+	if err != nil {
+		return c, err
+	}
 	say("%d rotations of one server and of %d", b.opts.crowd, crowdServers)
-	var ones, alls, healthy []time.Duration
+	var ones, alls, healthy, bares []time.Duration
 	for n := range 2 + b.opts.crowd {
 		single, err := timed(ctx, one.rotate)
 		if err != nil {
@@ -46,8 +52,12 @@ func (b *bench) measureCrowd(ctx context.Context) (c crowd, err error) {
 		if err != nil {
 			return c, err
 		}
+		bare, err := timed(ctx, func(ctx context.Context) error { return x.reloadAll(ctx, all) })
+		if err != nil {
+			return c, err
+		}
 		if n >= 2 {
-			ones, alls = append(ones, single), append(alls, whole)
+			ones, alls, bares = append(ones, single), append(alls, whole), append(bares, bare)
 		}
 	}
 	say("%d rotations of %d servers of which %d hang", b.opts.frozen, crowdServers, crowdFrozen)
@@ -58,8 +68,33 @@ func (b *bench) measureCrowd(ctx context.Context) (c crowd, err error) {
 		}
 		healthy = append(healthy, took)
 	}
-	c.One, c.All, c.Healthy = median(ones, itself), median(alls, itself), median(healthy, itself)
+	c.One, c.All, c.Healthy, c.Bare = median(ones, itself), median(alls, itself), median(healthy, itself), median(bares, itself)
 	return c, nil
+}
+
+// reloadAll makes every server of h load its files and shakes hands with it, all at once.
+func (x *bare) reloadAll(ctx context.Context, h *host) error {
+	addresses := []string{h.Address}
+	for _, server := range h.More {
+		addresses = append(addresses, server.Address)
+	}
+	ended := make(chan error, len(addresses))
+	for _, address := range addresses {
+		one := *x
+		one.address = address
+		go func() {
+			err := one.configSet(ctx)
+			if err == nil {
+				err = one.handshake(ctx)
+			}
+			ended <- err
+		}()
+	}
+	var failed error
+	for range addresses {
+		failed = errors.Join(failed, <-ended)
+	}
+	return failed
 }
 
 // rotateUntilProven has the agent rotate and returns how long it took until so many

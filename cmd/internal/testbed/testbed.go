@@ -185,6 +185,9 @@ func (t *Testbed) StartCA(ctx context.Context) error {
 // StopCA stops the authority.
 func (t *Testbed) StopCA() { t.ca.Stop(syscall.SIGTERM) }
 
+// AuthorityPID returns the process of the authority.
+func (t *Testbed) AuthorityPID() int { return t.ca.PID() }
+
 // Listens waits until the process accepts connections at address.
 func (p *Process) Listens(ctx context.Context, address string) error {
 	return p.Until(ctx, func() bool {
