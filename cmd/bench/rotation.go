@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ type rotation struct {
 	Parts  []part        // each with its median
 	Sum    time.Duration // of the parts of one round; the median
 	Whole  time.Duration // by the daemon, from the request on its control socket to the answer; the median
+	CPU    time.Duration // of this program, for the parts of one round; the median
 	Spread [2]float64    // quartiles of whole by sum, round by round
 }
 
@@ -55,8 +57,8 @@ func (b *bench) measureRotation(ctx context.Context) (rotation, error) {
 
 // A round is one turn of the daemon and of each part.
 type round struct {
-	whole, sum time.Duration
-	parts      []part
+	whole, sum, cpu time.Duration
+	parts           []part
 }
 
 // round waits before and after the daemon's turn until the agent is idle: what
@@ -69,6 +71,10 @@ func (x *bare) round(ctx context.Context) (r round, err error) {
 		return r, err
 	}
 	if err := awaitIdle(ctx, x.host.Agent, stillFor); err != nil {
+		return r, err
+	}
+	before, err := readCPU(os.Getpid())
+	if err != nil {
 		return r, err
 	}
 	for _, p := range []struct {
@@ -87,7 +93,9 @@ func (x *bare) round(ctx context.Context) (r round, err error) {
 		r.parts = append(r.parts, part{p.name, took})
 		r.sum += took
 	}
-	return r, nil
+	after, err := readCPU(os.Getpid())
+	r.cpu = after - before
+	return r, err
 }
 
 func timed(ctx context.Context, do func(context.Context) error) (time.Duration, error) {
@@ -101,6 +109,7 @@ func summarise(rounds []round) rotation {
 		Rounds: len(rounds),
 		Sum:    median(rounds, func(r round) time.Duration { return r.sum }),
 		Whole:  median(rounds, func(r round) time.Duration { return r.whole }),
+		CPU:    median(rounds, func(r round) time.Duration { return r.cpu }),
 	}
 	for i, p := range rounds[0].parts {
 		out.Parts = append(out.Parts, part{p.Name, median(rounds, func(r round) time.Duration { return r.parts[i].Took })})
