@@ -65,7 +65,8 @@ func (a *Agent) await(ctx context.Context, r request) error {
 	}
 }
 
-// Look makes a running agent look now, and waits for its end.
+// Look makes a running agent look now, and waits for its end. The error is ErrStopped when
+// the agent ended before that, and that of ctx when ctx ended.
 func (a *Agent) Look(ctx context.Context) error {
 	return a.await(ctx, request{done: make(chan error, 1)})
 }
@@ -97,6 +98,9 @@ func (a *Agent) once(ctx context.Context, r request) (plan.Step, error) {
 	}
 	if !r.asked {
 		step, _ := a.round(ctx)
+		if ctx.Err() != nil {
+			return step, ErrStopped // what it saw is not shown
+		}
 		return step, nil
 	}
 	a.request = r
