@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"redis-cert-agent/agent/cert"
+	"redis-cert-agent/agent/pair"
 	"redis-cert-agent/agent/plan"
 )
 
@@ -68,14 +69,20 @@ func (a *Agent) planned(seen observation) *plan.Certificate {
 	if g == nil {
 		return nil
 	}
-	p := &plan.Certificate{ID: g.Pair.Fingerprint().String(), Since: g.Origin.Time, Spread: spread(g.Pair), Window: a.newest.suggested, Recalled: a.newest.atOnce}
+	p := planned(g.Pair, g.Origin)
+	p.Window, p.Recalled = a.newest.suggested, a.newest.atOnce
 	p.Late, p.Distrusted = a.rivalled(seen), seen.distrusted(g.Pair)
-	p.First, p.Replaced = g.Origin.First, g.Origin.Replaced
-	for _, c := range g.Pair.Needed() {
-		p.Chain = append(p.Chain, plan.Window{From: c.NotBefore, To: c.NotAfter})
-	}
 	if seen.unfit != nil {
 		p.Unfit = seen.unfit.Error()
+	}
+	return p
+}
+
+// planned returns a pair as the plan sees it that knows nothing but the pair.
+func planned(g *cert.Pair, o pair.Origin) *plan.Certificate {
+	p := &plan.Certificate{ID: g.Fingerprint().String(), Since: o.Time, Spread: spread(g), First: o.First, Replaced: o.Replaced}
+	for _, c := range g.Needed() {
+		p.Chain = append(p.Chain, plan.Window{From: c.NotBefore, To: c.NotAfter})
 	}
 	return p
 }

@@ -275,7 +275,7 @@ func (a *Agent) save(ctx context.Context, c *candidate, seen observation) error 
 	p := *c.pair
 	p.CA = a.bundle(p.CA, seen) // others may have come meanwhile
 	o := c.origin
-	if now().Sub(o.Time) > soon { // the disk did not take it for long, and its turn may be over
+	if planned(&p, o).Missed(now(), a.opt.Policy) { // it was kept for a while, and would be replaced at once
 		o.First, o.Replaced = false, time.Time{}
 	}
 	_, err := a.own.Put(&p, o)

@@ -40,3 +40,11 @@ func (p Certificate) turn(due time.Time, policy Policy) (at time.Time) {
 	}
 	return sooner(at, due)
 }
+
+// Missed reports whether the turn of p, which could not be used when it was issued, is over
+// at the time now, or so near that p would be replaced when it has hardly been used. A pair
+// that is used at once has not missed its turn, although some time passes until then.
+func (p Certificate) Missed(now time.Time, policy Policy) bool {
+	due, usual := Due(p, policy), p.latest(policy)
+	return due.Before(usual) && due.Sub(now) < time.Duration(0.9*soonest*float64(usual.Sub(p.Since)))
+}

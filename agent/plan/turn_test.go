@@ -62,6 +62,33 @@ func TestTurnIsNeverAtOnce(t *testing.T) {
 	}
 }
 
+// TestMissed: a certificate that could not be used at once keeps a turn that is still to
+// come, whenever that is; not one that is over.
+func TestMissed(t *testing.T) {
+	policy := Policy{Jitter: 1e-9, Turns: true}
+	for _, c := range []struct {
+		name               string
+		issued, replaced   float64
+		usedLater, notLost float64 // hours after the issue
+	}{
+		{"by force, shortly before its turn", 10, 10.5, 0.6, 0.1},
+		{"by force, half-way", 10, 18, 7.9, 7.5},
+		{"late", 10, 7, 13, 12},
+	} {
+		p := issuedAt(c.issued)
+		p.Replaced = at(c.replaced)
+		if !p.Missed(at(c.issued+c.usedLater), policy) {
+			t.Errorf("%s: used after %g hours it keeps its turn", c.name, c.usedLater)
+		}
+		if p.Missed(at(c.issued+c.notLost), policy) || p.Missed(at(c.issued).Add(time.Second), policy) {
+			t.Errorf("%s: used after a second or %g hours it loses its turn", c.name, c.notLost)
+		}
+	}
+	if p := issuedAt(10); p.Missed(at(40), policy) {
+		t.Error("without a turn: it is missed")
+	}
+}
+
 // TestFirstIsSpread: the first certificates of hosts that were made together are due all
 // over the usual time.
 func TestFirstIsSpread(t *testing.T) {
