@@ -230,6 +230,9 @@ func TestRootWaits(t *testing.T) {
 		if n := w.serve(next); n != 0 || w.ca.issued != 2 {
 			t.Fatalf("%d servers present the new root's certificate, want none; %d issued, want 2", n, w.ca.issued)
 		}
+		if p := w.agent.opt.Board.Get().Problems(); len(p) != 1 || p[0].Kind != status.ServerFailing || !strings.Contains(p[0].Text, "CA certificates") {
+			t.Errorf("the problems are %+v, want that a server does not load the CA certificates", p)
+		}
 		fakes.Lock()
 		w.redis[0].loaded, w.redis[1].says = nil, nil
 		fakes.Unlock()
@@ -237,6 +240,9 @@ func TestRootWaits(t *testing.T) {
 		pass(time.Hour)
 		if n := w.serve(next); n != 2 || w.ca.issued != 2 {
 			t.Errorf("%d servers present it when all trust it, want 2; %d issued, want 2", n, w.ca.issued)
+		}
+		if p := w.agent.opt.Board.Get().Problems(); len(p) > 0 {
+			t.Errorf("when all is mended the problems are %+v", p)
 		}
 		third := newTestCA(t, 24*time.Hour)
 		for _, r := range w.redis {

@@ -181,7 +181,7 @@ func (a *Agent) serverStatus(seen observation, i int) status.Server {
 		s.State = status.Stale
 		newest := seen.newest != nil && c.Equal(seen.newest.Pair.Leaf())
 		switch {
-		case newest && loading.proven:
+		case newest && loading.proven && !(loading.behind && loading.err != nil):
 			s.State = status.Proven
 		case loading.err != nil:
 			s.State = status.Failing
@@ -206,6 +206,9 @@ func (a *Agent) serverStatus(seen observation, i int) status.Server {
 	}
 	if loading.err != nil {
 		s.Error, s.Hint = loading.err.Error(), plain.Hint(loading.err)
+		if loading.proven && loading.behind {
+			s.Error = "it shows it, and has not loaded the CA certificates beside it, which a certificate of a new root waits for: " + s.Error
+		}
 	}
 	if seen.err != nil && about.state != "" {
 		s.State = about.state // what it should show is not known
