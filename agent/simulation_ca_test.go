@@ -41,6 +41,8 @@ type simCA struct {
 	ahead     time.Duration // of the clock of this host
 	asked     []time.Time   // the last requests
 	leftAlone time.Time     // until when it is not asked, certainly
+	held      time.Time     // when that began
+	heldAsked bool          // and whether a person waited for it
 	backAt    time.Time     // from when on it is asked again, at the latest
 	gave      bool          // something of use when it was last asked
 	excuses   int           // requests that the plan does not pace: a person's, those of a new process
@@ -173,6 +175,7 @@ func (c *simCA) hold(after time.Duration, useless bool) {
 		}
 	}
 	c.leftAlone, c.backAt = now.Add(least*99/100), now.Add(most)
+	c.held, c.heldAsked = now, c.s.agent.request.asked
 }
 
 func (c *simCA) issue(r ca.Request) ca.Issued {

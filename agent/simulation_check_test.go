@@ -28,6 +28,7 @@ type simRecord struct {
 	arrivals []cert.Fingerprint
 	unput    int       // certificates issued since
 	useless  time.Time // when the last of them ends
+	kept     *simCA    // gave the last of them; nil when it reached the disk, or was lost
 	reasons  int       // to issue one more than the due date calls for
 	came     time.Time // when its leaf did
 	extra    bool      // the next one may be one of those
@@ -120,7 +121,10 @@ func (s *simulation) check() {
 	}
 	if n := s.newest; n != nil && min(s.localWell(), s.issuerWell()) > s.patience() {
 		leaf := n.Leaf()
-		due := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 3 * 2)
+		due := s.twoThirds()
+		if s.keptBack() {
+			due = leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 8)
+		}
 		if s.adopted && s.rivalled(0) { // that program has its turn
 			due = leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 10 * 9)
 		}
@@ -131,6 +135,14 @@ func (s *simulation) check() {
 	if s.allWell(s.patience()) {
 		s.checkCalm()
 	}
+}
+
+// keptBack says whether the next certificate rightly waits, for a server that fails and has
+// not loaded its root.
+func (s *simulation) keptBack() bool {
+	return s.kept != nil && slices.ContainsFunc(s.redis, func(r *simRedis) bool {
+		return r.serves != nil && r.well() < grace && !slices.ContainsFunc(r.serves.CA, s.kept.root.Equal)
+	})
 }
 
 // checkPair: a redis-server that starts now finds certificate and key that match, from
@@ -195,7 +207,7 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	if s.last == nil || !p.Leaf().Equal(s.last.Leaf()) { // else only its CA changed
 		held := s.newest != nil && min(s.localWell(), s.issuerWell()) < time.Since(s.newest.Leaf().NotBefore) // it may have come late
 		s.ownTurn = s.newest == nil || s.extra || held || !s.ownTurn && s.early()
-		s.came, s.extra = time.Now(), false
+		s.came, s.extra, s.kept = time.Now(), false, nil
 	}
 	s.newest, s.last, s.adopted, s.arrival, s.unput = p, p, adopted, time.Now(), 0
 	s.reasons = min(s.reasons, s.forced) // what called for another pair before has got one
@@ -204,6 +216,10 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	}
 	for _, r := range s.redis {
 		r.unseen = false
+		if s.stranger(r) && r.faults == 0 && r.well() < grace { // it has just missed one more: somebody restarts it
+			r.stop()
+			r.start()
+		}
 	}
 	s.forgive(false)
 }
@@ -215,15 +231,18 @@ func (s *simulation) young() bool {
 		return false
 	}
 	if s.ownTurn {
-		return time.Since(s.came) < s.twoThirds().Sub(s.came)/60
+		return time.Since(s.came) < s.usual().Sub(s.came)/60
 	}
 	return s.early()
 }
 
-func (s *simulation) early() bool {
+func (s *simulation) early() bool { return time.Now().Before(s.usual()) }
+
+// usual returns when the newest pair is due at the earliest, whenever the one before it was.
+func (s *simulation) usual() time.Time {
 	leaf := s.newest.Leaf()
 	ahead := 10 * time.Minute // of an authority's clock, and so much earlier the next one is due
-	return time.Since(leaf.NotBefore) < leaf.NotAfter.Sub(leaf.NotBefore)/100*61-ahead
+	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore)/100*61 - ahead)
 }
 
 // twoThirds returns when two-thirds of the lifetime of the newest pair have passed.
@@ -237,7 +256,7 @@ func (s *simulation) checkNeed(c *simCA) {
 	if s.unput++; s.unput > 1 && !time.Now().Before(s.useless) {
 		s.unput-- // the one before never reached the disk, and has ended
 	}
-	s.useless = time.Now().Add(s.life)
+	s.useless, s.kept = time.Now().Add(s.life), c
 	s.extra = s.extra || s.reasons > 0
 	need := 1
 	if s.young() {
@@ -261,6 +280,16 @@ func (s *simulation) forgive(kept bool) {
 			c.backAt = time.Time{}
 		}
 		c.excuses++
+	}
+}
+
+// forgiven notes that a person who asked at the time began has got an answer: of what the
+// authorities asked for, that alone still holds which they said to this person.
+func (s *simulation) forgiven(began time.Time) {
+	for _, c := range s.cas {
+		if !c.heldAsked || c.held.Before(began) {
+			c.leftAlone = time.Time{}
+		}
 	}
 }
 

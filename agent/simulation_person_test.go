@@ -37,6 +37,7 @@ func (s *simulation) ask(force bool) {
 		s.unrivalled()
 	}
 	s.asking.Add(1)
+	began := time.Now()
 	go func(a *Agent) {
 		defer s.asking.Done()
 		err := a.Renew(s.t.Context(), force)
@@ -47,6 +48,7 @@ func (s *simulation) ask(force bool) {
 		if force {
 			s.forced--
 		}
+		s.forgiven(began)
 		if well && s.allWell(s.patience()) && err != nil && !errors.Is(err, ErrStopped) && !s.unseen() {
 			s.fail("all is well, and renew says: %v", err)
 		}

@@ -238,6 +238,7 @@ func (s *simulation) startAgent(successor bool) {
 	s.store = &simDisk{Store: store, s: s}
 	s.agent = New(s.options(successor))
 	s.process.mark(0)
+	s.kept = nil
 	s.forgive(s.opt.attempts)
 	s.unrivalled()
 	ctx, cancel := context.WithCancel(context.Background())
