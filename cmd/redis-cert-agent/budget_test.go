@@ -102,7 +102,7 @@ func readBudget(t *testing.T) map[string]limit {
 		if m[2] == "=" {
 			l.least = most
 		} else {
-			l.least = most * 2 / 3
+			l.least = most / 3
 		}
 		limits[m[1]] = l
 	}
