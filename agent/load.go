@@ -146,6 +146,11 @@ func (a *Agent) loadOne(ctx context.Context, seen observation, i int, c *change)
 	t.shown = a.shownBefore(ctx, i, trust)
 	load := reload.Load{Pair: seen.newest.Pair, Tried: &c.tried}
 	load.Ready = func(settings reload.Settings) error {
+		if len(t.shown) == 0 { // it hung, and answers at last: what it shows may have to be given back to it
+			if served, err := s.Served(ctx, trust); err == nil {
+				t.shown = served.Chain
+			}
+		}
 		if load.Shown != nil {
 			if err := a.keepsPeers(seen, i, settings, t.shown); err != nil {
 				return err

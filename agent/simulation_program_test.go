@@ -125,9 +125,20 @@ func (s *simulation) bring(names []string) (crt []byte) {
 	i := c.certificate(names, s.opt.key)
 	c.spoil, c.badRoot, c.ahead = spoil, bad, ahead
 	crt, key := encoded(s, i)
-	paths := s.paths()
+	paths, had := s.paths(), s.last
 	s.overwrite(paths[1], key)
-	s.after(time.Duration(s.rand.Int64N(int64(bringing))), func() { s.overwrite(paths[0], crt) })
+	s.after(time.Duration(s.rand.Int64N(int64(bringing))), func() {
+		s.overwrite(paths[0], crt)
+		if _, err := s.readPair(); err != nil && s.last != had { // the agent replaced the key in between: somebody puts that right
+			s.files.mark(+1)
+			s.after(2*settleTime, func() {
+				s.files.mark(-1)
+				if _, err := s.readPair(); err != nil {
+					s.restore(s.last)
+				}
+			})
+		}
+	})
 	return crt
 }
 

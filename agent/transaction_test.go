@@ -96,6 +96,61 @@ func TestBrokenHandshakesAreUndone(t *testing.T) {
 	})
 }
 
+// A hanging redis does not answer until it is told to load a pair after it thawed.
+type hanging struct {
+	*brittle
+	hangs, thaws bool
+}
+
+func (h *hanging) still() bool {
+	fakes.Lock()
+	defer fakes.Unlock()
+	return h.hangs
+}
+
+func (h *hanging) Served(ctx context.Context, t reload.Trust) (reload.Served, error) {
+	if h.still() {
+		return reload.Served{}, reload.ErrUnreachable
+	}
+	return h.brittle.Served(ctx, t)
+}
+
+func (h *hanging) Reload(ctx context.Context, t reload.Trust, l reload.Load) (reload.Reloaded, error) {
+	fakes.Lock()
+	h.hangs = h.hangs && !h.thaws
+	fakes.Unlock()
+	if h.still() {
+		return reload.Reloaded{}, reload.ErrUnreachable
+	}
+	return h.brittle.Reload(ctx, t, l)
+}
+
+// It is taken back also where nobody knew what the server showed: it hung while the pair was
+// replaced, and answered again between the look at it and the reload.
+func TestBrokenAfterAHangIsUndone(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir, 1)
+		w.run()
+		defer w.stop()
+		synctest.Wait()
+		w.redis[0].start(t)
+		pass(time.Minute)
+		first := w.disk()
+		h := &hanging{brittle: &brittle{testRedis: w.redis[0], cannot: after(first)}, hangs: true}
+		w.replace(0, h)
+		_ = w.renew(false)
+		_ = w.renew(true)
+		fakes.Lock()
+		h.thaws = true
+		fakes.Unlock()
+		pass(time.Hour)
+		if h.broken() || !w.disk().Equal(first) || h.tries != 1 {
+			t.Errorf("after %d tries the server, or the disk, was left with the pair that nobody can shake hands with", h.tries)
+		}
+	})
+}
+
 // It is taken back at the server that it breaks also when another one proves it; that
 // one, and the disk, stay with the new pair.
 func TestOneOfTwoIsUndone(t *testing.T) {
