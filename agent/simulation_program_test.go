@@ -84,6 +84,16 @@ func (s *simulation) damage() (mend func()) {
 		s.must(os.Symlink(filepath.Join("generations", "999999"), current))
 	}
 	s.touched()
+	if s.opt.paths && s.last == nil { // the first start takes in what it finds, and waits until that is right
+		s.files.mark(+1)
+		return func() {
+			s.files.mark(-1)
+			if s.last == nil {
+				_ = os.Remove(path)
+				s.touched()
+			}
+		}
+	}
 	if !s.opt.paths || err != nil {
 		return nil
 	}
