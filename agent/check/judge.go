@@ -165,14 +165,13 @@ func (j *judge) list(c *x509.Certificate, role, source string) {
 	for _, n := range cert.NamesOf(c) {
 		names = append(names, clean(n))
 	}
-	j.res.Certificates = append(j.res.Certificates, Certificate{
-		Role: role, Source: source,
+	j.res.Certificates = append(j.res.Certificates, Certificate{Role: role, Source: source, Facts: &Facts{
 		commonName: clean(c.Subject.CommonName),
 		Subject:    clean(c.Subject.String()), Issuer: clean(c.Issuer.String()), Serial: cert.Serial(c), Names: names,
 		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SecondsLeft: c.NotAfter.Unix() - j.now.Unix(),
 		WarnAt: start(j.w.Warn, c), CritAt: start(j.w.Crit, c),
 		Key: keyType(c), Signature: c.SignatureAlgorithm.String(), SHA256: cert.FingerprintOf(c).String(),
-	})
+	}})
 }
 
 // start is when the margin of c begins, in a year that RFC 3339 can write.

@@ -18,12 +18,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func example() Report {
 	cert := func(role, source, subject string, left, lifetime time.Duration, s State) Certificate {
 		ends := now.Add(left)
-		return Certificate{
-			State: s, Role: role, Source: source, commonName: subject, Subject: "CN=" + subject, Issuer: "CN=Example CA", Serial: "1ab095a9c4",
+		return Certificate{State: s, Role: role, Source: source, Facts: &Facts{
+			commonName: subject, Subject: "CN=" + subject, Issuer: "CN=Example CA", Serial: "1ab095a9c4",
 			NotBefore: ends.Add(-lifetime), NotAfter: ends, SecondsLeft: int64(left / time.Second),
 			WarnAt: ends.Add(-min(lifetime/4, 21*day)), CritAt: ends.Add(-min(lifetime/10, 7*day)),
 			Key: "ec-p256", Signature: "ECDSA-SHA256", SHA256: strings.Repeat("ab", 32),
-		}
+		}}
 	}
 	named := func(c Certificate, names ...string) Certificate {
 		c.Names = names

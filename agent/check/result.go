@@ -33,9 +33,15 @@ type Result struct {
 // A Certificate is one of a chain, or of a file of CA certificates. The texts
 // have no control characters.
 type Certificate struct {
-	State       State     `json:"state"`  // of its own findings
-	Role        string    `json:"role"`   // "leaf", "client", "intermediate", "root", "ca", "unrelated"
-	Source      string    `json:"source"` // "served", "file", or "trusted" for a root that did not come along
+	State  State  `json:"state"`  // of its own findings
+	Role   string `json:"role"`   // "leaf", "client", "intermediate", "root", "ca", "unrelated"
+	Source string `json:"source"` // "served", "file", or "trusted" for a root that did not come along
+	*Facts
+}
+
+// Facts are what a certificate says, and what follows from it at the time of the check by
+// the margins of the target. Results of one report may share them.
+type Facts struct {
 	Subject     string    `json:"subject"`
 	Issuer      string    `json:"issuer"`
 	Serial      string    `json:"serial"` // hexadecimal

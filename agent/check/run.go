@@ -22,6 +22,7 @@ const Parallel = 128
 func Run(ctx context.Context, targets []Target, now time.Time, done func()) (Report, error) {
 	results := make([]Result, len(targets))
 	var next atomic.Int64
+	var known issuers
 	var workers sync.WaitGroup
 	for range min(Parallel, len(targets)) {
 		workers.Go(func() {
@@ -31,6 +32,7 @@ func Run(ctx context.Context, targets []Target, now time.Time, done func()) (Rep
 					return
 				}
 				results[i] = Judge(targets[i].look(ctx), targets[i].Want, now)
+				known.share(results[i].Certificates)
 				if done != nil {
 					done()
 				}
@@ -42,6 +44,27 @@ func Run(ctx context.Context, targets []Target, now time.Time, done func()) (Rep
 		return Report{}, err
 	}
 	return NewReport(results, now), nil
+}
+
+// issuers are the Facts of the CA certificates that are known, by issuer. Thousands of
+// servers show the same intermediate and lead to the same root.
+type issuers struct{ sync.Map }
+
+// An issuer is all that the Facts of a CA certificate depend on within one check.
+type issuer struct {
+	sha256         string
+	warnAt, critAt time.Time
+}
+
+// share replaces the Facts of CA certificates by equal ones that are known.
+func (s *issuers) share(certs []Certificate) {
+	for i, c := range certs {
+		if c.Role == "leaf" || c.Role == "client" {
+			continue // others hardly have the same
+		}
+		known, _ := s.LoadOrStore(issuer{c.SHA256, c.WarnAt, c.CritAt}, c.Facts)
+		certs[i].Facts = known.(*Facts)
+	}
 }
 
 // NewReport orders the results, the worst first, and sums them up.

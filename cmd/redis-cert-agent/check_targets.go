@@ -192,7 +192,7 @@ func (o *checkOptions) client(want check.Want) (func() (*tls.Certificate, error)
 func (o *checkOptions) servers(want check.Want, client func() (*tls.Certificate, error)) ([]check.Target, error) {
 	want.Role = check.ServerRole
 	seen := map[string]bool{}
-	var targets []check.Target
+	targets := make([]check.Target, 0, len(o.addresses))
 	for _, text := range o.addresses {
 		if info, err := os.Stat(text); err == nil && info.Mode().IsRegular() {
 			return nil, usageError{fmt.Errorf("%s is a file: write --file %[1]s", text)}
