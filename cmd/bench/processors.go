@@ -52,20 +52,18 @@ func place(pid int, on ...int) error {
 	return nil
 }
 
-// on has do run on one processor, and leaves its thread to no other goroutine.
+// on has do run on one processor.
 func on(processor int, do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		done := make(chan error, 1)
-		go func() {
-			runtime.LockOSThread() // it ends with the goroutine
-			var set unix.CPUSet
-			set.Set(processor)
-			if err := unix.SchedSetaffinity(0, &set); err != nil {
-				done <- os.NewSyscallError("sched_setaffinity", err)
-				return
-			}
-			done <- do(ctx)
-		}()
-		return <-done
+		// The thread must not end, since processes that it has started end with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		var before, set unix.CPUSet
+		set.Set(processor)
+		if err := errors.Join(unix.SchedGetaffinity(0, &before), unix.SchedSetaffinity(0, &set)); err != nil {
+			return fmt.Errorf("choose a processor: %w", err)
+		}
+		err := do(ctx)
+		return errors.Join(err, unix.SchedSetaffinity(0, &before))
 	}
 }
