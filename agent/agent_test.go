@@ -75,12 +75,8 @@ func TestReloadTrouble(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dir, 1)
-				w.run()
+				w := settledWorld(t, dir, 1)
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				first := w.disk()
 
 				tt.break_(w.redis[0])

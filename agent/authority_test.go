@@ -28,11 +28,8 @@ func TestRefusedByAWrongClock(t *testing.T) {
 					}
 				}))
 			})
-			w.run()
+			w.settle()
 			defer w.stop()
-			synctest.Wait()
-			w.redis[0].start(t)
-			pass(time.Minute)
 			w.ca.err = &ca.Error{Op: "sign", URL: "https://ca", Status: 401, Ahead: ahead}
 			pass(25 * time.Hour)
 			w.ca.asked = 0

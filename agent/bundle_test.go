@@ -73,12 +73,7 @@ func beginWith(t *testing.T, dir string, servers int, ca *testCA, change ...func
 		w.redis = append(w.redis, &testRedis{dir: dir})
 	}
 	w.open(dir, append(change, lasting(w))...)
-	w.run()
-	synctest.Wait()
-	for _, r := range w.redis {
-		r.start(t)
-	}
-	pass(time.Minute)
+	w.settle()
 	w.believing(t)
 	return w
 }

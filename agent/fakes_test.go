@@ -456,6 +456,25 @@ func newWorld(t *testing.T, dir string, n int) *world {
 	return w
 }
 
+// settledWorld returns a world whose agent runs, and whose servers have shown the first pair for
+// a minute. It must be stopped.
+func settledWorld(t *testing.T, dir string, n int) *world {
+	t.Helper()
+	w := newWorld(t, dir, n)
+	w.settle()
+	return w
+}
+
+func (w *world) settle() {
+	w.t.Helper()
+	w.run()
+	synctest.Wait()
+	for _, r := range w.redis {
+		r.start(w.t)
+	}
+	pass(time.Minute)
+}
+
 // open makes the agent as after a start of the process.
 func (w *world) open(dir string, change ...func(*Options)) {
 	w.t.Helper()

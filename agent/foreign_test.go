@@ -118,12 +118,8 @@ func TestOnlyPairIsReplacedByABadOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dir, 1)
-				w.run()
+				w := settledWorld(t, dir, 1)
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				issued, err := w.ca.Issue(t.Context(), ca.Request{Names: names, KeyType: cert.P256})
 				w.must(err)
 				p, err := cert.New(issued.Chain, issued.Key, issued.Roots)

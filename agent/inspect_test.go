@@ -16,12 +16,8 @@ import (
 func TestMendedServerIsSeenSoon(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		w.redis[0].denies = reload.ErrDenied
 		pass(25 * time.Hour)
 		if p := w.problems(); !strings.Contains(p, "a reload would fail") {
@@ -52,11 +48,8 @@ func TestServerNamesThePath(t *testing.T) {
 				if !own {
 					w.agent.opt.Servers[0].Redis = elsewhere{w.redis[0]}
 				}
-				w.run()
+				w.settle()
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				_ = w.renew(false)
 				if told := strings.Contains(w.problems(), "name that in redis.conf"); told == own {
 					t.Errorf("problems: %q", w.problems())

@@ -36,11 +36,8 @@ func TestExpectedPeerName(t *testing.T) {
 				w := newWorld(t, dir, 1)
 				w.ca.spoil = func(c *x509.Certificate) { c.DNSNames = append(c.DNSNames, "peer.internal") }
 				w.redis[0].peerName = c.expects
-				w.run()
+				w.settle()
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				first := w.disk()
 				if c.loses {
 					w.ca.spoil = nil
@@ -122,11 +119,8 @@ func TestForeignCAFile(t *testing.T) {
 					w.must(os.WriteFile(ca, text, 0o600))
 				}
 				w.redis[0].client, w.redis[0].caFile = true, ca
-				w.run()
+				w.settle()
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				first := w.disk()
 				if c.keep || name == "it is not whole" || name == "it is too large to be looked at" {
 					fakes.Lock()

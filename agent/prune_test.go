@@ -36,12 +36,8 @@ func TestPruneWithoutAServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dir, 1)
-				w.run()
+				w := settledWorld(t, dir, 1)
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				w.redis[0].says, w.redis[0].down = says, says == nil
 				for range 2 * mostUnproven {
 					_ = w.renew(true)

@@ -19,11 +19,8 @@ func recalling(t *testing.T, do func(*world, *suggesting)) {
 		w.ca.chain, w.ca.lifetime = true, 90*24*time.Hour
 		authority := &suggesting{testCA: w.ca, after: 59 * 24 * time.Hour}
 		w.agent.opt.Authorities[0].Issuer = authority
-		w.run()
+		w.settle()
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		do(w, authority)
 	})
 }

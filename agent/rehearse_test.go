@@ -58,11 +58,8 @@ func TestRehearsesHalfWay(t *testing.T) {
 		w := newWorld(t, dir, 1)
 		reached := errors.New("it does not answer")
 		r := w.rehearsing(dir, Need{Kind: status.NeedNotify, Subject: "webhook", Try: func(context.Context) (string, error) { return "", reached }})
-		w.run()
+		w.settle()
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		r.fault = errors.New("the key does not decrypt")
 		pass(7 * time.Hour) // due after 16
 		if r.rehearsed != 0 {
@@ -126,11 +123,8 @@ func TestRehearseOnDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, dir, 1)
 		r := w.rehearsing(dir, Need{Kind: status.NeedNotify, Subject: "panics", Try: func(context.Context) (string, error) { panic("no such thing") }})
-		w.run()
+		w.settle()
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		r.fault = errors.New("port 80 is taken")
 		if err := w.agent.Rehearse(t.Context()); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@ package agent
 import (
 	"testing"
 	"testing/synctest"
-	"time"
 )
 
 // Each server gets back what it showed, not what was current: that may be a pair which it
@@ -11,14 +10,8 @@ import (
 func TestEachServerGetsItsOwnBack(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 3)
-		w.run()
+		w := settledWorld(t, dir, 3)
 		defer w.stop()
-		synctest.Wait()
-		for _, r := range w.redis {
-			r.start(t)
-		}
-		pass(time.Minute)
 		first := w.disk()
 		old := &brittle{testRedis: w.redis[1], cannot: after(first)}
 		w.replace(1, old)

@@ -64,12 +64,8 @@ func after(first *x509.Certificate) func(*cert.Pair) bool {
 func TestBrokenHandshakesAreUndone(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		first := w.disk()
 		b := &brittle{testRedis: w.redis[0], cannot: after(first)}
 		w.replace(0, b)
@@ -130,12 +126,8 @@ func (h *hanging) Reload(ctx context.Context, t reload.Trust, l reload.Load) (re
 func TestBrokenAfterAHangIsUndone(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		first := w.disk()
 		h := &hanging{brittle: &brittle{testRedis: w.redis[0], cannot: after(first)}, hangs: true}
 		w.replace(0, h)
@@ -156,13 +148,8 @@ func TestBrokenAfterAHangIsUndone(t *testing.T) {
 func TestOneOfTwoIsUndone(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 2)
-		w.run()
+		w := settledWorld(t, dir, 2)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		w.redis[1].start(t)
-		pass(time.Minute)
 		first := w.disk()
 		b := &brittle{testRedis: w.redis[1], cannot: after(first)}
 		w.replace(1, b)
@@ -189,11 +176,8 @@ func TestUndoneIsTriedAfterARestart(t *testing.T) {
 		w := newWorld(t, dir, 1)
 		w.store.Close()
 		w.open(dir, func(o *Options) { o.LookEvery = time.Minute })
-		w.run()
+		w.settle()
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		b := &brittle{testRedis: w.redis[0], cannot: after(w.disk())}
 		w.replace(0, b)
 		_ = w.renew(true)
@@ -213,12 +197,8 @@ func TestUndoneIsTriedAfterARestart(t *testing.T) {
 func TestUndoneIsTriedBeforeTheEnd(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		end := w.disk().NotAfter
 		b := &brittle{testRedis: w.redis[0], cannot: after(w.disk())}
 		w.agent.opt.Servers[0].Redis = b
@@ -239,12 +219,8 @@ func TestUndoneIsTriedBeforeTheEnd(t *testing.T) {
 func TestUndoneIsLookedAt(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		b := &brittle{testRedis: w.redis[0], cannot: after(w.disk())}
 		w.agent.opt.Servers[0].Redis = b
 		_ = w.renew(true)
@@ -279,12 +255,8 @@ func TestHandshakeDecides(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, dir, 1)
-				w.run()
+				w := settledWorld(t, dir, 1)
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				w.replace(0, &vague{w.redis[0], takes})
 				err := w.renew(true)
 				if s := w.agent.opt.Board.Get().Servers[0]; (err == nil) != takes || (s.State == status.Proven) != takes || s.State == status.Unreachable {
@@ -314,13 +286,8 @@ func (hostile) Settings(context.Context, reload.Trust) (reload.Settings, error) 
 func TestPanicIsOneServersFailure(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 2)
-		w.run()
+		w := settledWorld(t, dir, 2)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		w.redis[1].start(t)
-		pass(time.Minute)
 		w.replace(0, hostile{w.redis[0]})
 		if err := w.renew(true); err == nil {
 			t.Error("renew says that all is well")

@@ -194,11 +194,8 @@ func TestProblemsEnd(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.watched = watched
-				w.run()
+				w.settle()
 				defer w.stop()
-				synctest.Wait()
-				w.redis[0].start(t)
-				pass(time.Minute)
 				if p := w.problems(); p != "" {
 					t.Fatalf("at the beginning: %s", p)
 				}
@@ -261,12 +258,8 @@ func (w *world) bring(crt string) {
 func TestRenewWithoutADisk(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		current := filepath.Join(dir, "current")
 		w.must(os.Remove(current))
 		w.must(os.Mkdir(current, 0o755))
@@ -283,12 +276,8 @@ func TestRenewWithoutADisk(t *testing.T) {
 func TestInspectionWithoutADisk(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.run()
+		w := settledWorld(t, dir, 1)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		pass(time.Minute)
 		w.agent.opt.Servers[0].Redis = recognising{w.redis[0]}
 		current := filepath.Join(dir, "current")
 		w.must(os.Remove(current))

@@ -55,13 +55,8 @@ func TestUnfitChangesNothing(t *testing.T) {
 					w.store.Close()
 					w.open(dir)
 				}
-				w.run()
+				w.settle()
 				defer w.stop()
-				synctest.Wait()
-				for _, r := range w.redis {
-					r.start(t)
-				}
-				pass(time.Minute)
 				link := currentLink(t, dir)
 				p := &picky{testRedis: w.redis[0]}
 				w.replace(0, p)
@@ -94,13 +89,8 @@ func TestUnfitChangesNothing(t *testing.T) {
 func TestUnfitForOneOfTwo(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 2)
-		w.run()
+		w := settledWorld(t, dir, 2)
 		defer w.stop()
-		synctest.Wait()
-		w.redis[0].start(t)
-		w.redis[1].start(t)
-		pass(time.Minute)
 		first := w.disk()
 		w.replace(0, &picky{testRedis: w.redis[0]})
 		if err := w.renew(true); err == nil {
