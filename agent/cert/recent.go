@@ -74,14 +74,10 @@ func (q Question) certificates() []*x509.Certificate {
 	return slices.Concat([]*x509.Certificate{q.Leaf}, q.Sent, q.Roots)
 }
 
-// digest identifies what is asked, but for the time. It is not known of the roots of the
-// system, which cannot be listed.
-func (q Question) digest() (sum [sha256.Size]byte, known bool) {
-	if q.System != nil {
-		return sum, false
-	}
+// digest identifies what is asked, but for the time, where System is nil.
+func (q Question) digest() [sha256.Size]byte {
 	h := sha256.New()
-	number := func(n int) { _ = binary.Write(h, binary.BigEndian, int64(n)) }
+	number := func(n int) { h.Write(binary.BigEndian.AppendUint64(nil, uint64(n))) }
 	text := func(b []byte) { number(len(b)); h.Write(b) }
 	text(q.Leaf.Raw)
 	for _, list := range [][]*x509.Certificate{q.Sent, q.Roots} {
@@ -100,5 +96,5 @@ func (q Question) digest() (sum [sha256.Size]byte, known bool) {
 	for _, use := range q.Uses {
 		number(int(use))
 	}
-	return [sha256.Size]byte(h.Sum(nil)), true
+	return [sha256.Size]byte(h.Sum(nil))
 }

@@ -40,8 +40,8 @@ type checkOptions struct {
 	places discover.Places // where the servers of this host are looked for
 }
 
-// gcPercent is how much garbage a check holds at most, by what it needs. With Go's 100 the
-// results of ten thousand servers would take half as much memory again.
+// gcPercent is how much garbage a check holds at most, by what it needs. With Go's 100 a
+// check of ten thousand servers takes a quarter more memory.
 const gcPercent = 50
 
 func newCheckCommand(path *string) *cobra.Command {
