@@ -25,6 +25,7 @@ type aboutAuthority struct {
 	inspected  time.Time           // when somebody last began to look; zero: it is to be looked at
 	inspecting bool                // somebody looks
 	fault      string              // what the next request would meet; empty when nothing is known
+	refused    *ca.Error           // the fault of which the journal told
 	ahead      time.Duration       // of this host's clock, by its last answer
 	named      time.Time           // when it last named its roots and its federation's
 	own        []*x509.Certificate // what it named for itself last
@@ -106,6 +107,7 @@ func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news 
 	about, at := &a.authorities[found.authority], a.opt.Authorities[found.authority]
 	about.inspecting = false
 	news = a.named(found.authority, found.named)
+	news = news || about.inspected.IsZero() // somebody asked for another look meanwhile
 	apart, fault := far(about.ahead), about.fault
 	if found.err == nil || found.ahead != 0 { // else nobody answered
 		a.compareClocks(ctx, found.authority, found.ahead)
@@ -119,11 +121,13 @@ func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news 
 	if found.err != nil {
 		text = fmt.Sprintf("it would give no new certificate: %v", found.err)
 	}
-	about.fault = text
-	if fault == "" && text != "" { // once: an authority names each request anew
+	told := e == nil && fault != "" || e != nil && e.Same(about.refused)
+	about.fault, about.refused = text, e
+	if news = news || apart || fault != "" && text == ""; text != "" && !told {
+		news = true
 		a.opt.Log.Warn(fmt.Sprintf("%s: %s", at.URL, text), slog.String(journal.KeyIssuer, at.URL), slog.String(journal.KeyError, text))
 	}
-	return apart || news || (text == "") != (fault == "")
+	return news
 }
 
 // compareClocks takes note of how far this host's clock is ahead of that of authority i,

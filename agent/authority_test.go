@@ -71,3 +71,43 @@ func TestNamedRootsBelongToTheirPin(t *testing.T) {
 		w.open(dir)
 	})
 }
+
+// Who asks for a renewal has the authority looked at as it is then, also while an earlier
+// look at it goes on, and the journal tells of each other fault once.
+func TestAuthorityIsInspectedOnRequest(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var told strings.Builder
+		w := newWorld(t, dir, 1)
+		w.store.Close()
+		w.open(dir, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&told, nil)) })
+		w.settle()
+		defer w.stop()
+		w.ca.dawdles = time.Minute
+		_ = w.renew(false)
+		pass(10 * time.Second) // the look for it goes on
+		w.ca.refuses = &ca.Error{Op: "provisioner", Message: "the password is empty"}
+		_ = w.renew(false)
+		pass(3 * time.Minute)
+		if p := w.problems(); !strings.Contains(p, "is empty") {
+			t.Errorf("three minutes after the request: %q", p)
+		}
+		w.ca.refuses = &ca.Error{Op: "provisioner", Message: "the password is wrong"}
+		pass(time.Hour)
+		for _, request := range []string{"1", "2"} {
+			w.ca.refuses = &ca.Error{Op: "roots", URL: "https://ca", Status: 404, RequestID: request}
+			pass(time.Hour)
+		}
+		w.ca.refuses = nil
+		_ = w.renew(false)
+		pass(3 * time.Minute)
+		if p := w.problems(); p != "" {
+			t.Errorf("when nothing is wrong any more: %q", p)
+		}
+		for fault, want := range map[string]int{"is empty": 1, "is wrong": 1, "(request 1)": 1, "(request 2)": 0} {
+			if lines := strings.Count(told.String(), fault+"\"\n"); lines != want {
+				t.Errorf("%q is told %d times in\n%s", fault, lines, told.String())
+			}
+		}
+	})
+}

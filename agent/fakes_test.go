@@ -54,6 +54,7 @@ type testCA struct {
 	spoil    func(c *x509.Certificate) // changes the template
 	roots    []*x509.Certificate       // with which it was asked last
 	refuses  error                     // what Inspect finds
+	dawdles  time.Duration             // how long Inspect takes
 	ahead    time.Duration             // by how much this host's clock is ahead of its
 	chain    bool                      // it sends its root behind the leaf
 	names    []*x509.Certificate       // the roots that it names; nil: its own
@@ -174,8 +175,10 @@ func (c *testCA) move(to *testCA, names ...*x509.Certificate) {
 
 func (c *testCA) Inspect(context.Context, []*x509.Certificate) (time.Duration, error) {
 	fakes.Lock()
-	defer fakes.Unlock()
-	return c.ahead, c.refuses
+	ahead, refuses, dawdles := c.ahead, c.refuses, c.dawdles
+	fakes.Unlock()
+	time.Sleep(dawdles)
+	return ahead, refuses
 }
 
 // A testRedis loads what is on disk when it starts and when it is told to.

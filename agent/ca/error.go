@@ -85,6 +85,12 @@ func (e *Error) Unavailable() bool {
 	return e.Status >= 500 || e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooManyRequests
 }
 
+// Same reports whether e and o tell of one fault: an authority names each request anew, and
+// may say the same in other words.
+func (e *Error) Same(o *Error) bool {
+	return o != nil && e.Op == o.Op && e.Status == o.Status && e.Type == o.Type && (!e.Local() || e.Message == o.Message)
+}
+
 // RetryAfter returns how long err asks to wait before the next attempt; 0 when
 // it does not ask.
 func RetryAfter(err error) time.Duration {
