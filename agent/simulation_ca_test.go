@@ -171,8 +171,9 @@ func (c *simCA) hold(after time.Duration, useless bool) {
 	} else if n == nil { // another program was at the files: what the agent has is not known
 		least = 0
 		if useless {
-			most = 24 * time.Hour / 5 * 6
+			most = 24 * time.Hour
 		}
+		most = most / 5 * 6
 	}
 	c.leftAlone, c.backAt = now.Add(least*99/100), now.Add(most)
 	c.held, c.heldAsked = now, c.s.agent.request.asked

@@ -207,7 +207,10 @@ func (s *simulation) arrived(p *cert.Pair, adopted bool) {
 	if s.last == nil || !p.Leaf().Equal(s.last.Leaf()) { // else only its CA changed
 		held := s.newest != nil && min(s.localWell(), s.issuerWell()) < time.Since(s.newest.Leaf().NotBefore) // it may have come late
 		s.ownTurn = s.newest == nil || s.extra || held || !s.ownTurn && s.early()
-		s.came, s.extra, s.kept = time.Now(), false, nil
+		s.came, s.extra = time.Now(), false
+		if !slices.Contains(s.arrivals, p.Fingerprint()) { // else one that was there before has come back
+			s.kept = nil
+		}
 	}
 	s.newest, s.last, s.adopted, s.arrival, s.unput = p, p, adopted, time.Now(), 0
 	s.reasons = min(s.reasons, s.forced) // what called for another pair before has got one
