@@ -91,8 +91,9 @@ type OwnStore interface {
 	Adopt(f *pair.Foreign, o pair.Origin) (*pair.Generation, error)
 	// Switch makes a generation current by one rename.
 	Switch(id int) error
-	// Link points the plain paths at what is current. Linkable says why it could not.
-	Link() error
+	// Link points the plain paths at what is current, where another program has not been
+	// at them since seen. Linkable says why it could not.
+	Link(seen pair.State) error
 	Linkable() error
 	// Share lets the clients of this host read the current CA certificates.
 	Share() error

@@ -36,7 +36,7 @@ type attempt struct {
 // when all have been asked and none has refused it. What a server took and did not prove is
 // taken back there; where none proved it, current goes back too.
 func (a *Agent) load(ctx context.Context, seen observation, step plan.Step) error {
-	c := &change{make: func() error { return a.makeCurrent(seen.newest, seen.disk.Current) }}
+	c := &change{make: func() error { return a.makeCurrent(seen) }}
 	if len(step.Servers) == 0 {
 		return a.loadNowhere(c)
 	}
@@ -124,18 +124,18 @@ func (c *change) current(seen observation) int {
 	return seen.disk.Current.ID
 }
 
-// makeCurrent lets servers that start from now on load g, and points the plain paths at
-// it. What another program renews is current by itself.
-func (a *Agent) makeCurrent(g, before *pair.Generation) error {
+// makeCurrent lets servers that start from now on load the newest pair, and points the
+// plain paths at it. What another program renews is current by itself.
+func (a *Agent) makeCurrent(seen observation) error {
 	if a.own == nil {
 		return nil
 	}
-	if before == nil || before.ID != g.ID {
-		if err := a.own.Switch(g.ID); err != nil {
+	if c := seen.disk.Current; c == nil || c.ID != seen.newest.ID {
+		if err := a.own.Switch(seen.newest.ID); err != nil {
 			return err
 		}
 	}
-	return a.own.Link()
+	return a.own.Link(seen.disk)
 }
 
 // loadOne makes server i load the newest pair, and proves it.

@@ -117,11 +117,11 @@ func (d *simDisk) Switch(id int) error {
 	return d.done("switch", d.Store.Switch(id))
 }
 
-func (d *simDisk) Link() error {
+func (d *simDisk) Link(seen pair.State) error {
 	if err := d.step("link", renames); err != nil {
 		return err
 	}
-	return d.done("link", d.Store.Link())
+	return d.done("link", d.Store.Link(seen))
 }
 
 func (d *simDisk) Remember() error {

@@ -74,7 +74,7 @@ func (j *job) do(s *Store, verb string) error {
 		}
 		return s.Switch(g.ID)
 	case "link":
-		return s.Link()
+		return relink(s)
 	case "adopt":
 		st, err := s.Load()
 		if err != nil {

@@ -36,7 +36,7 @@ func TestEncryptedStore(t *testing.T) {
 	h := newFixture(t, true)
 	h.open()
 	h.put(before)
-	h.must(h.store.Link())
+	h.must(relink(h.store))
 	h.must(h.store.Close())
 
 	p := &passphrase{"right"}
@@ -58,7 +58,7 @@ func TestEncryptedStore(t *testing.T) {
 		if _, err := h.store.Load(); !errors.Is(err, cert.ErrPassphrase) {
 			t.Errorf("passphrase %q: %v", wrong, err)
 		}
-		if err := h.store.Link(); err == nil {
+		if err := relink(h.store); err == nil {
 			t.Errorf("passphrase %q: linked", wrong)
 		}
 		if err := h.store.Switch(1); err == nil {

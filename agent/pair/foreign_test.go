@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -158,6 +159,32 @@ func TestAdoptWhatChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// What another program puts at a plain path after a look is not replaced by a link: it may
+// be the first of the two files of a pair.
+func TestLinkLeavesWhatCameMeanwhile(t *testing.T) {
+	for r, name := range []string{"certificate", "key", "CA"} {
+		t.Run(name, func(t *testing.T) {
+			h := linked(t, issue(t))
+			seen := h.load()
+			path := []string{h.opts.Paths.Cert, h.opts.Paths.Key, h.opts.Paths.CA}[r]
+			other := issue(t)
+			key, err := other.KeyPEM()
+			h.must(err)
+			text := [][]byte{other.CertPEM(), key, other.CAPEM()}[r]
+			h.must(os.Remove(path))
+			h.must(os.WriteFile(path, text, 0o600))
+			if err := h.store.Link(seen); !errors.Is(err, ErrChanged) {
+				t.Errorf("it says %v", err)
+			}
+			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) {
+				t.Errorf("it holds %q, %v", got, err)
+			}
+			h.must(relink(h.store)) // as after another look
+			h.wantLinked(seen.Current.Pair)
+		})
+	}
+}
+
 // A change of the CA file alone, as an administrator makes it.
 func TestAdoptCA(t *testing.T) {
 	old := issue(t)
@@ -216,7 +243,7 @@ func TestBrokenForeign(t *testing.T) {
 			lost := h.plainTexts()
 			fresh := issue(t)
 			h.put(fresh)
-			h.must(h.store.Link())
+			h.must(relink(h.store))
 			h.wantLinked(fresh)
 			h.must(h.store.Prune())
 			h.wantKept(lost)
@@ -272,7 +299,7 @@ func TestLinkOverAWholePair(t *testing.T) {
 			}
 			lost := h.plainTexts()
 			h.wantForeign(theirs, h.load().Foreign.Files...)
-			h.must(h.store.Link())
+			h.must(relink(h.store))
 			h.wantLinked(ours)
 			h.wantKept(lost)
 			if all := h.load().All; len(all) != 1 {
@@ -319,10 +346,10 @@ func TestSecondLinkKeepsOneCopy(t *testing.T) {
 	h := linked(t, issue(t))
 	for range 3 {
 		overwrite(t, h.opts.Paths.Key, []byte("the same each time"))
-		h.must(h.store.Link())
+		h.must(relink(h.store))
 	}
 	overwrite(t, h.opts.Paths.Key, []byte("another in the same second"))
-	h.must(h.store.Link())
+	h.must(relink(h.store))
 	if have := h.found(); len(have) != 2 || !have["the same each time"] || !have["another in the same second"] {
 		t.Fatalf("%v", have)
 	}
@@ -346,7 +373,7 @@ func TestOnlyACA(t *testing.T) {
 	}
 	lost := h.plainTexts()
 	h.put(p)
-	h.must(h.store.Link())
+	h.must(relink(h.store))
 	h.wantLinked(p)
 	h.wantKept(lost)
 }
@@ -364,13 +391,13 @@ func TestPathsThatCannotBeReplaced(t *testing.T) {
 	h := linked(t, p)
 	overwrite(t, h.opts.Paths.Cert, make([]byte, maxFile+1))
 	wantErr(t, h.load().Foreign.Err, h.opts.Paths.Cert, "too large")
-	wantErr(t, h.store.Link(), h.opts.Paths.Cert, "no copy", "move it away")
+	wantErr(t, relink(h.store), h.opts.Paths.Cert, "no copy", "move it away")
 	h.must(os.Remove(h.opts.Paths.Cert))
-	h.must(h.store.Link())
+	h.must(relink(h.store))
 	h.wantLinked(p)
 	h.must(os.Remove(h.opts.Paths.CA))
 	h.must(os.Mkdir(h.opts.Paths.CA, 0o700))
-	wantErr(t, h.store.Link(), h.opts.Paths.CA, "directory")
+	wantErr(t, relink(h.store), h.opts.Paths.CA, "directory")
 	h.must(os.RemoveAll(filepath.Dir(h.opts.Paths.CA)))
-	wantErr(t, h.store.Link(), filepath.Dir(h.opts.Paths.CA), "make it")
+	wantErr(t, relink(h.store), filepath.Dir(h.opts.Paths.CA), "make it")
 }

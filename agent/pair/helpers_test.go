@@ -103,8 +103,17 @@ func linked(t testing.TB, p *cert.Pair) *fixture {
 	h := newFixture(t, true)
 	h.open()
 	h.put(p)
-	h.must(h.store.Link())
+	h.must(relink(h.store))
 	return h
+}
+
+// relink links as after a look.
+func relink(s *Store) error {
+	seen, err := s.Load()
+	if err != nil {
+		return err
+	}
+	return s.Link(seen)
 }
 
 func (h *fixture) load() State {

@@ -261,7 +261,7 @@ func (h *fixture) recovers(where string, sc scenario, fresh *cert.Pair) {
 		}
 	}
 	if err == nil {
-		err = s.Link()
+		err = relink(s)
 	}
 	if err != nil {
 		h.t.Fatalf("killed at %s: %v", where, err)

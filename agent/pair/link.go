@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,14 +73,21 @@ func (s *Store) adopt(f *Foreign, o Origin) (*Generation, error) {
 // newest one. When they hold a broken one, or half of
 // one, copies of what is nowhere else are kept in Dir/found. A path that cannot
 // be replaced is an error that names it, before anything has changed.
-func (s *Store) Link() error {
+//
+// The error is [ErrChanged] when other plain paths are not linked than in seen, which
+// comes from [Store.Load]: another program is at work, and may not have finished.
+func (s *Store) Link(seen State) error {
 	if s.paths == [3]string{} {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, err := s.look()
-	if err == nil {
+	switch {
+	case err != nil:
+	case !slices.Equal(v.Unlinked, seen.Unlinked):
+		err = ErrChanged
+	default:
 		err = s.link(v)
 	}
 	if err != nil {

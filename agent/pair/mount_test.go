@@ -86,7 +86,7 @@ func TestReadOnly(t *testing.T) {
 				return err
 			}
 		}
-		wantErr(t, h.store.Link(), h.opts.Paths.Cert, "read-only file system", "mount it read-write")
+		wantErr(t, relink(h.store), h.opts.Paths.Cert, "read-only file system", "mount it read-write")
 		_, err := h.store.Put(issue(t), Origin{})
 		wantErr(t, err, h.opts.Dir, "read-only file system", "ReadWritePaths")
 		h.store.Close()
@@ -114,7 +114,7 @@ func TestSingleFileMount(t *testing.T) {
 				_, err := s.Adopt(h.load().Foreign, Origin{})
 				wantErr(t, err, file, "busy", "mount its directory")
 				h.put(b)
-				wantErr(t, s.Link(), file, "busy", "mount its directory")
+				wantErr(t, relink(s), file, "busy", "mount its directory")
 				for i, text := range h.plainTexts() {
 					if string(text) != string(before[i]) {
 						return errors.New("a plain file changed")

@@ -132,7 +132,7 @@ func TestWatch(t *testing.T) {
 			}
 			h.open()
 			h.put(issue(t))
-			h.must(h.store.Link())
+			h.must(relink(h.store))
 			hints := h.watch(t)
 			change(h, hints)
 			h.until(t, hints, name, shows(p))
