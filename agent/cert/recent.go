@@ -13,7 +13,7 @@ import (
 type accepted struct {
 	asked       [sha256.Size]byte
 	from, until time.Time
-	path        []int // of the verdict, as places among the certificates of the question
+	paths       [][]int // of the verdict, OpenSSL's first, as places among the certificates of the question
 }
 
 // recent are the latest of them. A renewal asks the same at each look at the disk and of
@@ -33,11 +33,14 @@ func recall(q Question, digest [sha256.Size]byte) (Verdict, bool) {
 		if a.asked != digest || q.Time.Before(a.from) || !q.Time.Before(a.until) {
 			continue
 		}
-		certs, v := q.certificates(), Verdict{}
-		for _, i := range a.path {
-			v.Path = append(v.Path, certs[i])
+		certs := q.certificates()
+		paths := make([][]*x509.Certificate, len(a.paths))
+		for n, path := range a.paths {
+			for _, i := range path {
+				paths[n] = append(paths[n], certs[i])
+			}
 		}
-		return v, true
+		return Verdict{Path: paths[0], GoPaths: paths[1:]}, true
 	}
 	return Verdict{}, false
 }
@@ -49,12 +52,16 @@ func remember(q Question, digest [sha256.Size]byte, v Verdict) {
 	}
 	a := accepted{asked: digest, from: q.Time}
 	certs := q.certificates()
-	for _, c := range v.Path {
-		i := slices.Index(certs, c)
-		if i < 0 {
-			return
+	for _, path := range append([][]*x509.Certificate{v.Path}, v.GoPaths...) {
+		var places []int
+		for _, c := range path {
+			i := slices.Index(certs, c)
+			if i < 0 {
+				return
+			}
+			places = append(places, i)
 		}
-		a.path = append(a.path, i)
+		a.paths = append(a.paths, places)
 	}
 	for _, c := range certs {
 		for _, turn := range []time.Time{c.NotBefore, c.NotAfter.Add(1)} { // the end itself is within

@@ -88,6 +88,9 @@ type Verdict struct {
 	// Path is the way that OpenSSL takes from the leaf, as far as it gets.
 	Path     []*x509.Certificate
 	Findings []Finding
+	// GoPaths are the ways to a trusted root that crypto/x509 accepts for the last of the
+	// uses that it accepts, whatever it says of the names.
+	GoPaths [][]*x509.Certificate
 	// Go is the error of crypto/x509, unchanged: nil when a Go client accepts. What
 	// decides whom a password is sent to goes by it alone.
 	Go error
@@ -127,7 +130,7 @@ func judge(q Question) Verdict {
 	j.names()
 	j.size()
 	j.reconcile()
-	return Verdict{Path: j.way, Findings: j.found, Go: j.goErr}
+	return Verdict{Path: j.way, Findings: j.found, GoPaths: j.goPaths, Go: j.goErr}
 }
 
 // maxSent is how many certificates are looked at beside the leaf: more than any real
@@ -138,8 +141,8 @@ type judgement struct {
 	q    Question
 	leaf *x509.Certificate
 
-	goPath []*x509.Certificate
-	goErr  error
+	goPaths [][]*x509.Certificate // the first one is the one that matters
+	goErr   error
 
 	way     []*x509.Certificate // as OpenSSL builds it
 	whole   bool                // it leads to a root that is trusted
@@ -174,7 +177,7 @@ func (j *judgement) go_() {
 			j.goErr = err
 			return
 		}
-		j.goPath = paths[0]
+		j.goPaths = paths
 	}
 	if j.is(AsServer) {
 		for _, name := range j.q.Names {

@@ -96,7 +96,8 @@ func (j *judge) finish() {
 // chain judges a leaf and what came with it.
 func (j *judge) chain() {
 	others := j.order()
-	j.path = follow(j.leaf, others, j.w, j.now)
+	v := j.verdict(others)
+	j.path = follow(j.leaf, others, j.w, j.now, v)
 	for _, c := range j.f.Chain {
 		j.list(c, j.roleOf(c), j.source())
 	}
@@ -109,7 +110,6 @@ func (j *judge) chain() {
 		j.times(c)
 		j.strength(c)
 	}
-	v := j.verdict(others)
 	if j.judged(v) {
 		j.issuerFirst()
 		j.trusted()

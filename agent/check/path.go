@@ -20,9 +20,12 @@ type path struct {
 }
 
 // follow looks for the path from leaf. Where a client would find none, it finds
-// out why: the clock, the usage, or a missing issuer. A healthy chain costs only
-// the first try.
-func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time.Time) path {
+// out why: the clock, the usage, or a missing issuer. A healthy chain costs
+// nothing that the verdict has not cost already.
+func follow(leaf *x509.Certificate, others []*x509.Certificate, w Want, now time.Time, verdict cert.Verdict) path {
+	if len(verdict.GoPaths) > 0 && !w.AnyCA { // else it trusted other roots
+		return path{certs: longestLasting(verdict.GoPaths), whole: true}
+	}
 	v := verifier{leaf: leaf, sent: others, roots: w.Trust.Pool}
 	usage := x509.ExtKeyUsageAny
 	switch w.Role {
@@ -65,7 +68,12 @@ func (v verifier) at(t time.Time, usage x509.ExtKeyUsage) ([]*x509.Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	return slices.MaxFunc(paths, func(a, b []*x509.Certificate) int { return end(a).Compare(end(b)) }), nil
+	return longestLasting(paths), nil
+}
+
+// longestLasting returns the path whose first end comes last.
+func longestLasting(paths [][]*x509.Certificate) []*x509.Certificate {
+	return slices.MaxFunc(paths, func(a, b []*x509.Certificate) int { return end(a).Compare(end(b)) })
 }
 
 // ever returns a path that a client would have accepted at one of the times.

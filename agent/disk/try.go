@@ -10,7 +10,7 @@ import (
 
 // trial is what TryWrite writes: more than a pair with its CA certificates mostly has, so
 // that a full disk shows.
-var trial = make([]byte, 64<<10)
+var trial [64 << 10]byte
 
 // TryWrite makes a file in dir, writes it to the disk, and removes it: what every change
 // of a pair needs. The file has a temporary name, which whoever sweeps dir knows.
@@ -27,7 +27,7 @@ func TryWrite(dir string) (err error) {
 			err = SyncDir(dir)
 		}
 	}()
-	if _, err = f.Write(trial); err == nil {
+	if _, err = f.Write(trial[:]); err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {

@@ -33,7 +33,7 @@ func (r *Report) Bundle(ctx context.Context, o Options) []byte {
 	var lines strings.Builder
 	for _, l := range r.Lines {
 		if l.Check == Configuration || l.Check == Secrets {
-			l.Found = quoted.ReplaceAllString(l.Found, `"…"`) // the value that is wrong may be one that went astray
+			l.Found = regexp.MustCompile(quoted).ReplaceAllString(l.Found, `"…"`) // the value that is wrong may be one that went astray
 		}
 		_ = l.WriteText(&lines, false) // memory takes it
 	}
@@ -56,10 +56,11 @@ func (r *Report) Bundle(ctx context.Context, o Options) []byte {
 	return o.host.withoutSecrets(ctx, b.Bytes(), r.config, secrets)
 }
 
-var (
-	quoted     = regexp.MustCompile(`"[^"]*"`)
-	privateKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`)
-	bearer     = regexp.MustCompile(`(?i)(bearer|basic|password[=:]|token[=:]) *[^\s"]+`)
+// Compiled where they are needed: the daemon has no use for them.
+const (
+	quoted     = `"[^"]*"`
+	privateKey = `(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)`
+	bearer     = `(?i)(bearer|basic|password[=:]|token[=:]) *[^\s"]+`
 )
 
 func orError(text string, err error) string {
@@ -123,8 +124,8 @@ func (h *host) withoutSecrets(ctx context.Context, text []byte, c *config.Config
 			}
 		}
 	}
-	text = privateKey.ReplaceAll(text, []byte(removed))
-	return bearer.ReplaceAll(text, []byte("$1 "+removed))
+	text = regexp.MustCompile(privateKey).ReplaceAll(text, []byte(removed))
+	return regexp.MustCompile(bearer).ReplaceAll(text, []byte("$1 "+removed))
 }
 
 // known returns the content of everything that holds a secret, as far as this user may
