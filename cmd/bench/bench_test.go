@@ -142,3 +142,18 @@ func TestPage(t *testing.T) {
 		t.Error("the old page is still there")
 	}
 }
+
+// A process is measured by itself, whatever the one that starts it has had in memory.
+func TestMeasureProcess(t *testing.T) {
+	large := make([]byte, 64<<20)
+	for i := range large {
+		large[i] = 1
+	}
+	u, err := measureProcess(t.Context(), "sleep", "0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.RSS <= 0 || u.RSS > 32<<10 || u.Wall < 200*time.Millisecond {
+		t.Errorf("sleep: %+v beside %d MB", u, len(large)>>20)
+	}
+}

@@ -85,11 +85,41 @@ func measureProcess(ctx context.Context, name string, args ...string) (u usage, 
 	var said strings.Builder
 	cmd.Stderr = &said
 	start := time.Now()
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Start(); err != nil {
+		return u, err
+	}
+	most := make(chan int64)
+	ended := make(chan struct{})
+	go func() { most <- mostResident(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
+	u.Wall = time.Since(start)
+	close(ended)
+	u.RSS = <-most
+	if err != nil {
 		return u, fmt.Errorf("%s: %w: %s", name, err, said.String())
 	}
-	used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return usage{time.Since(start), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), used.Maxrss}, nil
+	u.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return u, nil
+}
+
+// mostResident returns what a process had in memory at most, in KiB, until shortly before
+// it ended. The figure that wait4(2) gives is of no use here: a process inherits that of
+// the one that started it (getrusage(2)).
+func mostResident(pid int, ended <-chan struct{}) (most int64) {
+	for each := time.Tick(5 * time.Millisecond); ; {
+		select {
+		case <-ended:
+			return most
+		case <-each:
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if n, err := statusField(string(status), "VmHWM"); err == nil {
+			most = max(most, n)
+		}
+	}
 }
 
 // serveEndpoints listens at one port of as many loopback addresses as there are to be
