@@ -245,9 +245,14 @@ func TestRootWaits(t *testing.T) {
 		}
 		w.redis[1].says = reload.ErrBusy
 		w.ca.move(third, third.root)
-		pass(23*time.Hour + 50*time.Minute)
+		limit := w.redis[0].serves.Leaf().NotAfter.Add(-24 * time.Hour / 8)
+		pass(time.Until(limit) - time.Minute)
+		if accepts([]*x509.Certificate{third.root}, w.redis[0].serves) {
+			t.Error("more than an eighth of the lifetime before the end of the old certificate the new one is not kept back")
+		}
+		pass(15 * time.Minute)
 		if !accepts([]*x509.Certificate{third.root}, w.redis[0].serves) {
-			t.Error("shortly before the end of the old certificate the new one is still kept back")
+			t.Error("less than an eighth before the end it is kept back")
 		}
 	})
 }
