@@ -36,12 +36,12 @@ demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo ## see it work on a real r
 test: export CGO_ENABLED = 1
 test: ## run the tests with the race detector; TESTFLAGS='-run Reload -v' adds to go test
 	@packaging/deps.sh go cc redis-server strace openssl python3 promtool prometheus
-	@packaging/progress.sh 'the tests take some minutes' go test -race -timeout 10m $(TESTFLAGS) ./...
+	@packaging/progress.sh 'the tests take some minutes' go test -race -timeout 20m $(TESTFLAGS) ./...
 
 # A part of it runs in `make test`, under the seed 1.
 simulate: ## run the loop through years of faults; SEED=17: replay that agent, line by line; DAYS=n: that many agent-days
 	@packaging/deps.sh go
-	go test ./agent -count=1 -timeout 10m -v -run '^TestSimulation$$' -seed $(or $(SEED),0) -days $(or $(DAYS),$(if $(SEED),0,100000))
+	go test ./agent -count=1 -timeout 20m -v -run '^TestSimulation$$' -seed $(or $(SEED),0) -days $(or $(DAYS),$(if $(SEED),0,100000))
 
 simulate-faults: ## plant known faults in the agent, and see that the simulation finds each
 	@packaging/deps.sh go
@@ -57,11 +57,11 @@ newer: ## run what depends on the server on the newest Redis and Valkey, built f
 	@packaging/deps.sh go cc redis-cli openssl
 	@set -e; for server in $(or $(REDIS_SERVER),$$(packaging/newer.sh)); do \
 		$$server --version; \
-		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./reload/...; \
-		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./agent -run '^TestStates$$'; \
-		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./cmd/redis-cert-agent \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 20m ./reload/...; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 20m ./agent -run '^TestStates$$'; \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 20m ./cmd/redis-cert-agent \
 			-run '^Test(LoginBy|Cluster|ChainOf|Check(Link|Bus|Host)|KilledIn)'; \
-		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 10m ./cmd/redis-cert-agent \
+		REDIS_SERVER=$$server go test -tags newer -count=1 -timeout 20m ./cmd/redis-cert-agent \
 			-run '^TestScripts$$/^(init|expired|rotation|pairs)'; \
 	done
 
