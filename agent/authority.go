@@ -106,8 +106,8 @@ func (a *Agent) inspectAuthorities(ctx context.Context, seen observation, wanted
 func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news bool) {
 	about, at := &a.authorities[found.authority], a.opt.Authorities[found.authority]
 	about.inspecting = false
-	news = a.named(found.authority, found.named)
-	news = news || about.inspected.IsZero() // somebody asked for another look meanwhile
+	again := about.inspected.IsZero() // somebody asked for another look meanwhile
+	news = a.named(found.authority, found.named) || again
 	apart, fault := far(about.ahead), about.fault
 	if found.err == nil || found.ahead != 0 { // else nobody answered
 		a.compareClocks(ctx, found.authority, found.ahead)
@@ -121,13 +121,13 @@ func (a *Agent) authorityInspected(ctx context.Context, found inspection) (news 
 	if found.err != nil {
 		text = fmt.Sprintf("it would give no new certificate: %v", found.err)
 	}
-	told := e == nil && fault != "" || e != nil && e.Same(about.refused)
+	another := text != "" && (fault == "" || !e.Same(about.refused))
+	over := text == "" && fault != ""
 	about.fault, about.refused = text, e
-	if news = news || apart || fault != "" && text == ""; text != "" && !told {
-		news = true
+	if another {
 		a.opt.Log.Warn(fmt.Sprintf("%s: %s", at.URL, text), slog.String(journal.KeyIssuer, at.URL), slog.String(journal.KeyError, text))
 	}
-	return news
+	return apart || news || another || over
 }
 
 // compareClocks takes note of how far this host's clock is ahead of that of authority i,

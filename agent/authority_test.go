@@ -78,9 +78,7 @@ func TestAuthorityIsInspectedOnRequest(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var told strings.Builder
-		w := newWorld(t, dir, 1)
-		w.store.Close()
-		w.open(dir, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&told, nil)) })
+		w := loggedWorld(t, dir, 1, &told)
 		w.settle()
 		defer w.stop()
 		w.ca.dawdles = time.Minute

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"io"
 	"log/slog"
 	"math/big"
 	"os"
@@ -456,6 +457,15 @@ func newWorld(t *testing.T, dir string, n int) *world {
 		w.redis = append(w.redis, &testRedis{dir: dir})
 	}
 	w.open(dir)
+	return w
+}
+
+// loggedWorld returns a world whose agent logs to log.
+func loggedWorld(t *testing.T, dir string, n int, log io.Writer) *world {
+	t.Helper()
+	w := newWorld(t, dir, n)
+	w.store.Close()
+	w.open(dir, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(log, nil)) })
 	return w
 }
 

@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"crypto/x509"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -67,9 +66,7 @@ func TestUserOfTheCertificate(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		w := newWorld(t, dir, 1)
-		w.store.Close()
-		w.open(dir, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		w := loggedWorld(t, dir, 1, &log)
 		w.redis[0].client, w.redis[0].clientUser = true, "CN"
 		w.run()
 		synctest.Wait()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -412,10 +411,8 @@ func TestNameThatNoCertificateCarries(t *testing.T) {
 func TestPruneFailureIsSaid(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir, 1)
-		w.store.Close()
 		var log bytes.Buffer
-		w.open(dir, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		w := loggedWorld(t, dir, 1, &log)
 		defer w.store.Close()
 		w.must(os.RemoveAll(filepath.Join(dir, "generations")))
 		w.must(os.WriteFile(filepath.Join(dir, "generations"), nil, 0o600))

@@ -86,9 +86,12 @@ func (e *Error) Unavailable() bool {
 }
 
 // Same reports whether e and o tell of one fault: an authority names each request anew, and
-// may say the same in other words.
+// may say the same in other words. Nil is the same as nil alone.
 func (e *Error) Same(o *Error) bool {
-	return o != nil && e.Op == o.Op && e.Status == o.Status && e.Type == o.Type && (!e.Local() || e.Message == o.Message)
+	if e == nil || o == nil {
+		return e == o
+	}
+	return e.Op == o.Op && e.Status == o.Status && e.Type == o.Type && (!e.Local() || e.Message == o.Message)
 }
 
 // RetryAfter returns how long err asks to wait before the next attempt; 0 when
