@@ -36,7 +36,7 @@ demo: bin/redis-cert-agent bin/redis-cert-ca bin/demo ## see it work on a real r
 test: export CGO_ENABLED = 1
 test: ## run the tests with the race detector; TESTFLAGS='-run Reload -v' adds to go test
 	@packaging/deps.sh go cc redis-server strace openssl python3 promtool prometheus
-	@packaging/progress.sh 'the tests take some minutes' go test -race -timeout 20m $(TESTFLAGS) ./...
+	@packaging/progress.sh 'the tests take some minutes' go test -race -timeout 20m -parallel 8 $(TESTFLAGS) ./...
 
 # A part of it runs in `make test`, under the seed 1.
 simulate: ## run the loop through years of faults; SEED=17: replay that agent, line by line; DAYS=n: that many agent-days

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -236,6 +235,10 @@ var explained = map[string]string{
 	"leaf trusted, name constraint against":     "the same",
 }
 
+// oracles is how many chains are compared at a time: a test waits for processes of openssl,
+// and does little itself.
+const oracles = 8
+
 // TestVerdictAgainstOpenSSL holds the verdict on every fault, and on every two of them,
 // against openssl and crypto/x509.
 func TestVerdictAgainstOpenSSL(t *testing.T) {
@@ -256,7 +259,7 @@ func TestVerdictAgainstOpenSSL(t *testing.T) {
 	var mu sync.Mutex
 	next := make(chan pair)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range oracles {
 		wg.Go(func() {
 			dir := t.TempDir()
 			for p := range next {

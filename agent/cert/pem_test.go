@@ -58,28 +58,51 @@ var opensslLoads = sync.OnceValues(func() (*loader, error) {
 	return l, nil
 })
 
-func (l *loader) load(t testing.TB, what string, text []byte) string {
+// A loaded is what OpenSSL made of a text: as a chain, as CA certificates and as a key.
+type loaded struct{ chain, ca, key string }
+
+// load has OpenSSL load all texts. They are written while the answers are read, so that
+// neither side waits for the other at every text.
+func (l *loader) load(t testing.TB, texts ...[]byte) []loaded {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := fmt.Fprintf(l.in, "%s %d\n%s", what, len(text), text); err != nil {
+	wrote := make(chan error, 1)
+	go func() {
+		to := bufio.NewWriter(l.in)
+		for _, text := range texts {
+			fmt.Fprintf(to, "%d\n%s", len(text), text)
+		}
+		wrote <- to.Flush()
+	}()
+	answers := make([]loaded, len(texts))
+	for i := range answers {
+		a := &answers[i]
+		for _, line := range []*string{&a.chain, &a.ca, &a.key} {
+			said, err := l.out.ReadString('\n')
+			if err != nil {
+				t.Fatalf("python3 with libssl.so.3: %v", err)
+			}
+			*line = strings.TrimSpace(said)
+		}
+	}
+	if err := <-wrote; err != nil {
 		t.Fatal(err)
 	}
-	answer, err := l.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("python3 with libssl.so.3: %v", err)
-	}
-	return strings.TrimSpace(answer)
+	return answers
 }
 
 // comparePEM returns how this program and OpenSSL differ in what a text holds. Where the
 // bytes of a certificate or a key were changed themselves, this program may take what
 // OpenSSL refuses: then redis says so. Never the other way round.
-func comparePEM(t testing.TB, l *loader, text []byte) []string {
+func comparePEM(t testing.TB, l *loader, text []byte, openssl loaded) []string {
 	var differ []string
-	for what, parse := range map[string]func([]byte) ([]*x509.Certificate, error){"chain": ParseChain, "ca": ParseCertificates} {
-		theirs, ours := l.load(t, what, text), "refused"
-		certs, err := parse(text)
+	for _, as := range []struct {
+		what, theirs string
+		parse        func([]byte) ([]*x509.Certificate, error)
+	}{{"chain", openssl.chain, ParseChain}, {"ca", openssl.ca, ParseCertificates}} {
+		what, theirs, ours := as.what, as.theirs, "refused"
+		certs, err := as.parse(text)
 		if err == nil {
 			var ders []string
 			for _, c := range certs {
@@ -100,7 +123,7 @@ func comparePEM(t testing.TB, l *loader, text []byte) []string {
 			differ = append(differ, fmt.Sprintf("%s: openssl %.300s\nhere %.300s, %v", what, theirs, ours, err))
 		}
 	}
-	theirs := l.load(t, "key", text)
+	theirs := openssl.key
 	key, err := ParseKey(text)
 	var broken *PEMError
 	switch {
@@ -127,7 +150,7 @@ func FuzzPEM(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, d := range comparePEM(t, l, text) {
+		for _, d := range comparePEM(t, l, text, l.load(t, text)[0]) {
 			t.Errorf("%s\n%q", d, text)
 		}
 	})
@@ -240,7 +263,8 @@ func TestPEMChanged(t *testing.T) {
 	names := slices.Sorted(maps.Keys(corpus))
 	pieces := []string{"\n", "\r\n", "\r", "=", "-", "!", ":", " ", "\t", "\x00", "\xef\xbb\xbf", "\xa0", "A", "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", "-----BEGIN X509 CRL-----\n"}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 3000 {
+	texts, of := make([][]byte, 3000), make([]string, 3000)
+	for n := range texts {
 		name := names[random.IntN(len(names))]
 		text := bytes.Clone(corpus[name])
 		for range 1 + random.IntN(2) {
@@ -260,8 +284,11 @@ func TestPEMChanged(t *testing.T) {
 			}
 			text = bytes.Join(lines, nil)
 		}
-		if differ := comparePEM(t, l, text); differ != nil {
-			t.Fatalf("%s: %s\n%q", name, strings.Join(differ, "\n"), text)
+		texts[n], of[n] = text, name
+	}
+	for n, openssl := range l.load(t, texts...) {
+		if differ := comparePEM(t, l, texts[n], openssl); differ != nil {
+			t.Fatalf("%s: %s\n%q", of[n], strings.Join(differ, "\n"), texts[n])
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,37 +41,57 @@ func TestVerdictAgainstPython(t *testing.T) {
 		in.Close()
 		_ = cmd.Wait()
 	}()
-	answers, dir, shown := bufio.NewReader(out), t.TempDir(), map[string]bool{}
+	dir, shown := t.TempDir(), map[string]bool{}
 	writeGood(t, dir)
-	n := 0
-	for a := range faults {
-		for b := a; b < len(faults); b++ {
-			if a != b && (a == 0 || faults[b].name == "large") {
-				continue
-			}
-			s, names := faulty(time.Now(), a, b)
-			if a != b && (a+b)%5 != 0 && explained[names] == "" && os.Getenv("VERDICT") != "all" {
-				continue
-			}
-			c := s.build(t)
-			writeChain(t, dir, s, c)
-			if _, err := fmt.Fprintln(in, dir, s.name); err != nil {
-				t.Fatal(err)
-			}
-			line, err := answers.ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			n++
-			for i, said := range strings.Fields(line) {
-				q := Question{Leaf: c.leaf, Sent: c.sent, Names: []string{s.name}, Uses: []Use{Use(i / 2)}, Time: s.at, Roots: c.roots}
-				who := []Clients{OpenSSL, Strict}[i%2]
-				ours := Judge(q).Refusal(who)
-				if (ours == nil) == (said == "taken") || explains(explainedPython, shown, names) || explains(explained, shown, names) {
+	// The chains are written while the answers are read, so that neither side waits for the
+	// other at every chain.
+	type asked struct {
+		s     *sample
+		c     sampleChain
+		names string
+	}
+	questions := make(chan asked, 100)
+	go func() {
+		defer close(questions)
+		n := 0
+		for a := range faults {
+			for b := a; b < len(faults); b++ {
+				if a != b && (a == 0 || faults[b].name == "large") {
 					continue
 				}
-				t.Errorf("%s, use %d, %s: python %s; here %v", names, i/2, who, said, ours)
+				s, names := faulty(time.Now(), a, b)
+				if a != b && (a+b)%5 != 0 && explained[names] == "" && os.Getenv("VERDICT") != "all" {
+					continue
+				}
+				of := filepath.Join(dir, strconv.Itoa(n))
+				c, err := s.build(t), os.Mkdir(of, 0o700)
+				if err == nil {
+					writeChain(t, of, s, c)
+					_, err = fmt.Fprintln(in, of, s.name)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				questions <- asked{s, c, names}
+				n++
 			}
+		}
+	}()
+	answers, n := bufio.NewReader(out), 0
+	for q := range questions {
+		line, err := answers.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		for i, said := range strings.Fields(line) {
+			ours := Judge(Question{Leaf: q.c.leaf, Sent: q.c.sent, Names: []string{q.s.name}, Uses: []Use{Use(i / 2)}, Time: q.s.at, Roots: q.c.roots})
+			refusal := ours.Refusal([]Clients{OpenSSL, Strict}[i%2])
+			if (refusal == nil) == (said == "taken") || explains(explainedPython, shown, q.names) || explains(explained, shown, q.names) {
+				continue
+			}
+			t.Errorf("%s, use %d, %s: python %s; here %v", q.names, i/2, []Clients{OpenSSL, Strict}[i%2], said, refusal)
 		}
 	}
 	allShown(t, explainedPython, shown)

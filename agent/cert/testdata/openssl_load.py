@@ -1,6 +1,7 @@
 # How OpenSSL reads PEM, by the functions with which redis reads its files. It gets lines
-# "chain N", "ca N" or "key N" with N bytes after each, and answers with a line: refused,
-# or the certificates in DER and hex, the leaf first (of a CA: ordered), or the public key.
+# "N" with N bytes of text after each, and answers with three: what the text is as a chain,
+# as CA certificates and as a key. Each is "refused", or the certificates in DER and hex, the
+# leaf first (of a CA: ordered), or the public key.
 import ctypes, os, sys, tempfile
 
 ssl, crypto = ctypes.CDLL("libssl.so.3"), ctypes.CDLL("libcrypto.so.3")
@@ -63,8 +64,7 @@ def load(what, path):
 
 with tempfile.TemporaryDirectory() as d:
     path = os.path.join(d, "x.pem").encode()
-    for line in sys.stdin.buffer:
-        what, size = line.split()
+    for size in sys.stdin.buffer:
         with open(path, "wb") as f:
             f.write(sys.stdin.buffer.read(int(size)))
-        print(load(what.decode(), path), flush=True)
+        print(*[load(what, path) for what in ("chain", "ca", "key")], sep="\n", flush=True)

@@ -41,7 +41,7 @@ def verdict(directory, name, as_client, strict):
             server, client = context(ssl.Purpose.CLIENT_AUTH, directory, strict), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
             own(client, directory)
-            server.load_cert_chain(os.path.join(directory, "good.pem"), os.path.join(directory, "goodkey.pem"))
+            server.load_cert_chain(os.path.join(directory, "../good.pem"), os.path.join(directory, "../goodkey.pem"))
         else:
             client, server = context(ssl.Purpose.SERVER_AUTH, directory, strict), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             own(server, directory)
