@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -113,7 +112,8 @@ func readBudget(t *testing.T) map[string]limit {
 type witness struct {
 	*host
 	traced  string   // what strace writes, not where the agent watches its directory
-	trace   *os.File // the same, read up to the last rotation
+	trace   *os.File // the same
+	text    []byte   // what was read of it since the last rotation
 	client  *redis.Client
 	control *control.Client
 	metrics string
@@ -172,11 +172,11 @@ func (w *witness) startTraced(binary string) error {
 // written a second later.
 func (w *witness) rotate() counts {
 	w.t.Helper()
-	kept, requests, commands, allocated := w.historyTime(), w.ca.requests(), w.commands(), w.allocated()
+	requests, commands, allocated := w.ca.requests(), w.commands(), w.allocated()
 	w.calls() // those of the scrape do not count
 	_, err := w.control.Renew(w.t.Context(), true)
 	w.must(err)
-	w.must(w.until("the history", func() bool { return w.historyTime().After(kept) }))
+	w.must(w.until("the history on disk", func() bool { w.readTrace(); return historyWritten.Match(w.text) }))
 	c := w.calls()
 	once := w.allocated()
 	scrape := w.allocated() - once
@@ -194,12 +194,15 @@ func (w *witness) rotate() counts {
 	return c
 }
 
-func (w *witness) historyTime() time.Time {
-	fi, err := os.Stat(w.path("pair/history.json"))
-	if err != nil {
-		return time.Time{}
-	}
-	return fi.ModTime()
+// historyWritten is the end of a rotation: the new history was renamed into place, and that
+// is on disk.
+var historyWritten = regexp.MustCompile(`(?s)\brename\w*\([^\n]*/history\.json".*\bfsync\b[^\n]* = 0\n`)
+
+// readTrace reads what strace has written since the last time.
+func (w *witness) readTrace() {
+	text, err := io.ReadAll(w.trace)
+	w.must(err)
+	w.text = append(w.text, text...)
 }
 
 // commands returns how often each command was sent to Redis.
@@ -245,8 +248,9 @@ var callOf = regexp.MustCompile(`^\d+ +([a-z_0-9]+)\((.*)`)
 
 // calls counts the system calls since the last time.
 func (w *witness) calls() counts {
-	text, err := io.ReadAll(w.trace)
-	w.must(err)
+	w.readTrace()
+	text := w.text
+	w.text = nil
 	_, redisPort, _ := net.SplitHostPort(w.addr)
 	_, caPort, _ := net.SplitHostPort(w.caRelay.Addr)
 	c := counts{"connections to redis": 0, "connections to the CA": 0}

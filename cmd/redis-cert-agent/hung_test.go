@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +81,30 @@ func TestSignalEndsWhatHangs(t *testing.T) {
 				t.Errorf("after %s: %v, %s", took, cmd.ProcessState, out)
 			}
 		})
+	}
+}
+
+// TestFirstThreadOnlyWaits: the thread to which Linux gives a signal belongs to main, which
+// does nothing. What reads files there may be kept by one that does not answer, and then no
+// signal is seen; the script hung shows it on a busy machine.
+func TestFirstThreadOnlyWaits(t *testing.T) {
+	t.Parallel()
+	pipe := fifo(t)
+	cmd, out := program(t, "check", "--targets", pipe)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := cmd.Process.Signal(unix.SIGQUIT); err != nil { // the Go runtime tells what each goroutine does
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if !regexp.MustCompile(`(?m)^goroutine 1 .*\[select \(no cases\).*, locked to thread\]:$`).MatchString(out.String()) {
+		t.Errorf("%s", out)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -40,6 +41,12 @@ const (
 // depends on an orderly end; at worst a record of a challenge stays in the DNS.
 const grace = 10 * time.Second
 
+// init keeps the first thread of the process to main, which does nothing but wait. Linux
+// gives a signal of the process to that thread, where it can, and to no other once it has
+// chosen; in a thread that waits for a file system that does not answer, the signal stays
+// unseen for as long.
+func init() { runtime.LockOSThread() }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
@@ -49,9 +56,12 @@ func main() {
 			os.Exit(exitFailed)
 		})
 	})
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	go func() {
+		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}()
+	select {}
 }
 
 // run carries out the command in args. Answers go to stdout, talk and errors to
