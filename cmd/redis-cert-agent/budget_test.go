@@ -46,8 +46,11 @@ func TestBudget(t *testing.T) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		got := median(all[name])
 		limit, ok := limits[name]
+		got := median(all[name])
+		if limit.least < limit.most {
+			got = slices.Min(all[name]) // the rest is what a busy machine adds now and then
+		}
 		delete(limits, name)
 		switch {
 		case !ok:
