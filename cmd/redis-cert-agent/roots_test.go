@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,9 +314,15 @@ func TestRootsChange(t *testing.T) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for message, n := range map[string]int{"joins ca.crt": 2, "leaves ca.crt": 2, "level=ERROR": 0} {
+	for message, n := range map[string]int{"joins ca.crt": 2, "leaves ca.crt": 2} {
 		if got := strings.Count(m.log.String(), message); got != n {
 			t.Errorf("the journal says %q %d times, want %d:\n%s", message, got, n, m.log)
+		}
+	}
+	away := regexp.MustCompile(`connection refused|connection reset|EOF`) // a renewal may be due while the authority is started again
+	for line := range strings.Lines(m.log.String()) {
+		if strings.Contains(line, "level=ERROR") && !(strings.Contains(line, m.address) && away.MatchString(line)) {
+			t.Errorf("the journal says %s", line)
 		}
 	}
 }
