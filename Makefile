@@ -84,8 +84,8 @@ bin/step:
 	@packaging/deps.sh go
 	GOBIN=$(CURDIR)/bin go install -trimpath -ldflags '-s -w' $(STEP)
 
-fleet: bin/fleet ## simulate what 100,000 agents do to their CA, into docs/fleet-load.md: two minutes
-	@packaging/progress.sh 'the fleet takes two minutes' bin/fleet -o docs/fleet-load.md
+fleet: bin/fleet ## simulate what 100,000 agents do to their CA, into docs/fleet-load.md: five minutes
+	@packaging/progress.sh 'the fleet takes five minutes' bin/fleet -o docs/fleet-load.md
 
 # From a Prometheus that scrapes three agents for ten minutes while a few things go
 # wrong.

@@ -8,14 +8,15 @@ import (
 
 const day = 24 * time.Hour
 
-// scenarios returns what is tried. The first ones are of one lifetime and are drawn.
+// scenarios returns what is tried: a year of certificates of a day in which nothing
+// happens, and some lifetimes of each fault. The first ones are drawn.
 func scenarios() []scenario {
 	alone, turns := plan.DefaultPolicy(), plan.DefaultPolicy()
 	alone.Turns = false
 	away := func(t time.Duration) span { return span{3 * t, 3*t + t/4} }
 	return []scenario{
-		{Name: "made in one minute, with the jitter alone", Short: "jitter alone", Lifetime: day, Lives: 12, Policy: alone, Compared: true},
-		{Name: "made in one minute", Short: "turns", Lifetime: day, Lives: 12, Policy: turns},
+		{Name: "made in one minute, with the jitter alone", Lifetime: day, Lives: 12, Policy: alone, Compared: true},
+		{Name: "made in one minute", Lifetime: day, Lives: 365, Policy: turns},
 		{Name: "all replaced by force within ten minutes", Lifetime: day, Lives: 8, Policy: turns, Forced: span{3 * day, 3*day + 10*time.Minute}},
 		{Name: "the CA is away for a quarter of a lifetime", Lifetime: day, Lives: 8, Policy: turns, Outage: away(day)},
 		{Name: "the same, and the CA gives twice the mean at most", Lifetime: day, Lives: 5, Policy: turns, Outage: away(day), Limit: 2},

@@ -12,16 +12,16 @@ import (
 
 // A scenario is what happens to a fleet.
 type scenario struct {
-	Name, Short string
-	Agents      int
-	Lifetime    time.Duration
-	Lives       int // how many lifetimes it lasts
-	Seed        uint64
-	Policy      plan.Policy
-	Limit       float64 // certificates that the authority gives, by what it has to give in the mean; zero: any number
-	Outage      span
-	Forced      span // all certificates are replaced by force in this time
-	Compared    bool // it shows what is not done any more: no figure depends on it
+	Name     string
+	Agents   int
+	Lifetime time.Duration
+	Lives    int // how many lifetimes it lasts
+	Seed     uint64
+	Policy   plan.Policy
+	Limit    float64 // certificates that the authority gives, by what it has to give in the mean; zero: any number
+	Outage   span
+	Forced   span // all certificates are replaced by force in this time
+	Compared bool // it shows what is not done any more: no figure depends on it
 }
 
 // A course is what came of a scenario.
