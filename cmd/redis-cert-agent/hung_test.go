@@ -38,6 +38,22 @@ func program(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, &out
 }
 
+// hanging starts the program, which reads a pipe to which nobody writes.
+func hanging(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	pipe := fifo(t)
+	cmd, out := program(t, "check", "--targets", pipe)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	return cmd, out
+}
+
 // TestSignalEndsWhatHangs: a step that never ends, and does not hear of the signal, keeps
 // no process alive; a second signal ends it at once.
 func TestSignalEndsWhatHangs(t *testing.T) {
@@ -45,16 +61,7 @@ func TestSignalEndsWhatHangs(t *testing.T) {
 	for name, signals := range map[string]int{"one signal": 1, "two signals": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pipe := fifo(t)
-			cmd, out := program(t, "check", "--targets", pipe)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			silent, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it reads
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer silent.Close()
+			cmd, out := hanging(t)
 			ended := make(chan error, 1)
 			begin := time.Now()
 			go func() { ended <- cmd.Wait() }()
@@ -89,16 +96,7 @@ func TestSignalEndsWhatHangs(t *testing.T) {
 // signal is seen; the script hung shows it on a busy machine.
 func TestFirstThreadOnlyWaits(t *testing.T) {
 	t.Parallel()
-	pipe := fifo(t)
-	cmd, out := program(t, "check", "--targets", pipe)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	silent, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until it reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
+	cmd, out := hanging(t)
 	if err := cmd.Process.Signal(unix.SIGQUIT); err != nil { // the Go runtime tells what each goroutine does
 		t.Fatal(err)
 	}
