@@ -55,7 +55,7 @@ func TestRenamedAuthDoesNotLeakThePassword(t *testing.T) {
 
 func TestPortsMixedUp(t *testing.T) {
 	h := start(t, redistest.Options{Plain: true}, nil, nil)
-	h.server.Timeout = 300 * time.Millisecond
+	h.server.Timeout = time.Second
 	mixed := h.server
 	mixed.Address = h.redis.PlainAddr
 	fails(t, reloaded(reload.New(mixed), t.Context(), h.trust), reload.ErrUnreachable, h.redis.PlainAddr+" is a plaintext port")
