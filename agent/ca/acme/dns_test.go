@@ -109,10 +109,31 @@ func TestDNS01NameServers(t *testing.T) {
 	// One of them has no such server.
 	n.Add(t, "internal. 60 IN NS gone.internal.")
 	n.Add(t, "gone.internal. 60 IN A "+acmetest.FreshHost(t))
-	how.Propagation = 3 * time.Second
+	how.Propagation = 10 * time.Second
 	o.Challenge = how
-	says(t, refused(t, New(o), ca.Request{}), "prove redis1.internal: ", "gone.internal. does not have the TXT record of _acme-challenge.redis1.internal. after 3s", "refused")
+	says(t, refused(t, New(o), ca.Request{}), "prove redis1.internal: ", "gone.internal. does not have the TXT record of _acme-challenge.redis1.internal. after 10s", "refused")
 	isClear(t, n, "_acme-challenge.redis1.internal.", 2)
+}
+
+// A name server that has answered and then hangs is told of by its answer.
+func TestDNS01LastAnswer(t *testing.T) {
+	t.Parallel()
+	n := acmetest.NewNameserver(t, "internal", "127.0.0.1")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	var asked atomic.Int32
+	n.Intercept("redis1.internal.", func(q *dns.Msg) *dns.Msg {
+		if asked.Add(1) > 1 {
+			cancel()
+			<-ended
+		}
+		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
+	})
+	err := nameServer{"ns.internal.", []string{n.Addr}}.await(ctx, "redis1.internal.", "value")
+	close(ended)
+	if err == nil || err.Error() != "it answers SERVFAIL with 0 other records" {
+		t.Error(err)
+	}
 }
 
 // An alias leads to where the record belongs.

@@ -88,15 +88,19 @@ type nameServer struct {
 }
 
 // await asks the server again and again until it has the value. The error is the
-// last answer without it.
+// last answer without it; that ctx ended while one more was waited for says less.
 func (s nameServer) await(ctx context.Context, owner, value string) error {
+	var last error
 	for asked := 1; ; asked++ {
 		has, err := s.has(ctx, owner, value)
 		if has {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		if wait(ctx, polling.Delay(asked, 0)) != nil {
-			return err
+			return last
 		}
 	}
 }
