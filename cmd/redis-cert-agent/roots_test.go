@@ -31,7 +31,7 @@ import (
 
 // movingConfig is that of two servers whose CA moves to other roots.
 const movingConfig = `issuer:
-  step: {url: 'https://%[2]s', fingerprint: %[3]s, provisioner: redis, password_file: %[1]s/provisioner-password, lifetime: 12s}
+  step: {url: 'https://%[2]s', fingerprint: %[3]s, provisioner: redis, password_file: %[1]s/provisioner-password, lifetime: 30s}
 names: [moving.internal, localhost, 127.0.0.1]
 servers: ['%[4]s', '%[5]s']
 directory: %[1]s/pair
