@@ -159,7 +159,6 @@ type Options struct {
 	Log   *slog.Logger
 	Board *status.Board
 	Clock Clock
-	Idle  func() // called when the loop has nothing to do for a while; may be nil
 }
 
 // A File is a PEM file with certificates that others renew.

@@ -15,10 +15,6 @@ import (
 // rides on the watchdog's wake-ups and causes none of its own.
 const recheck = 10 * time.Minute
 
-// idleAfter is how long the loop must have waited before it is idle: a round is often
-// followed by another.
-const idleAfter = 2 * time.Second
-
 // mostUnproven is how many pairs may stand on disk while no server proves one, since it
 // is away for weeks: each has a private key.
 const mostUnproven = 16
@@ -37,7 +33,7 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 	for {
 		a.answerWaiters()
 		a.tidy()
-		looked, idle := now(), a.idle()
+		looked := now()
 		if err := alarm.Set(a.wake(step, looked)); err != nil {
 			return err
 		}
@@ -52,8 +48,6 @@ func (a *Agent) Run(ctx context.Context, alarm Alarm, hints <-chan struct{}) err
 				waiting = a.unchanged()
 			case <-a.opt.Shared.Woken(a.who()):
 				waiting = false
-			case <-idle:
-				a.opt.Idle()
 			case <-watchdog:
 				a.alive()
 				waiting = now().Sub(looked) < recheck
@@ -93,14 +87,6 @@ func (a *Agent) unchanged() bool {
 	}
 	state, err := a.opt.Store.Load()
 	return err == nil && state.Same(a.process.disk)
-}
-
-// idle fires when the loop may have hours to wait; it is nil when nothing is to be done then.
-func (a *Agent) idle() <-chan time.Time {
-	if a.opt.Idle == nil {
-		return nil
-	}
-	return time.After(idleAfter)
 }
 
 // wake returns when to look again: for the plan, because the end of a certificate comes

@@ -76,7 +76,6 @@ func (d *Daemon) options(c *config.Config, client string) (agent.Options, error)
 		Warn:       c.Monitor.Warn,
 		Crit:       c.Monitor.Crit,
 		Clock:      agent.KernelClock(c.ClockWait),
-		Idle:       rest,
 		Version:    d.version,
 		LookEvery:  lookEvery(c),
 		Beside:     client != "",

@@ -31,7 +31,7 @@ type daemonCost struct {
 
 const (
 	stillFor = 12 * time.Millisecond
-	// Agents give back memory two seconds after their last step.
+	// Agents write their history a second after their last step.
 	restFor = 4 * time.Second
 )
 

@@ -19,7 +19,7 @@ type idle struct {
 	Early, Late  vitals
 	Step         vitals // step's daemon at Late, after as many renewals
 
-	Wakeups   int64 // in the window, of the agent without a watchdog
+	Wakeups   int64 // in a window after Late, of the agent without a watchdog
 	Watched   int64 // of the agent with one
 	Empty     int64 // of a Go program that waits for a signal and does nothing else
 	StepWaked int64 // of step's daemon
@@ -90,20 +90,35 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 	return r, r.watch(ctx, &m.pings, []*testbed.Process{plain.Agent, watched.Agent, empty, daemon})
 }
 
-// watch counts the wake-ups of the processes while nothing happens, and
-// reads the memory of the first at the end and once more later.
+// watch reads the memory of the first process while nothing happens, twice, and then
+// counts the wake-ups of each.
 func (r *idle) watch(ctx context.Context, pings *atomic.Int64, processes []*testbed.Process) (err error) {
 	for _, p := range processes {
 		if err := awaitIdle(ctx, p, atRest); err != nil {
 			return err
 		}
 	}
-	began, earlier := time.Now(), pings.Load()
+	say("nothing happens for %s", r.Rest+r.Window)
+	if err := testbed.Sleep(ctx, r.Window); err != nil {
+		return err
+	}
+	if r.Early, err = readVitals(processes[0].PID()); err != nil {
+		return err
+	}
+	if err := testbed.Sleep(ctx, r.Rest-r.Window); err != nil {
+		return err
+	}
+	if r.Late, err = readVitals(processes[0].PID()); err != nil {
+		return err
+	}
+	if r.Step, err = readVitals(processes[3].PID()); err != nil {
+		return err
+	}
+	earlier := pings.Load()
 	before, err := countWakeups(processes)
 	if err != nil {
 		return err
 	}
-	say("nothing happens for %s", r.Rest)
 	if err := testbed.Sleep(ctx, r.Window); err != nil {
 		return err
 	}
@@ -113,17 +128,7 @@ func (r *idle) watch(ctx context.Context, pings *atomic.Int64, processes []*test
 		return err
 	}
 	r.Wakeups, r.Watched, r.Empty, r.StepWaked = after[0]-before[0], after[1]-before[1], after[2]-before[2], after[3]-before[3]
-	if r.Early, err = readVitals(processes[0].PID()); err != nil {
-		return err
-	}
-	if err := testbed.Sleep(ctx, r.Rest-time.Since(began)); err != nil {
-		return err
-	}
-	if r.Late, err = readVitals(processes[0].PID()); err != nil {
-		return err
-	}
-	r.Step, err = readVitals(processes[3].PID())
-	return err
+	return nil
 }
 
 func countWakeups(processes []*testbed.Process) (counts []int64, err error) {

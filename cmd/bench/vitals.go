@@ -73,7 +73,7 @@ func statusField(status, name string) (int64, error) {
 }
 
 // atRest is how long an agent must not have woken up before its memory is read.
-// The agent gives memory back two seconds after its last step.
+// The agent writes its history a second after its last step.
 const atRest = 3 * time.Second
 
 // awaitIdle waits until the process has not woken up for a while.

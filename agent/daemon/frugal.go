@@ -9,13 +9,13 @@ import (
 // straight line, which more processors do not shorten, and each of them has caches of its
 // own. Many servers are made to load and proven at the same time, and are worth more.
 //
-// The heap grows by half only between two collections: what a round leaves lies scattered
+// The heap grows by little only between two collections: what a round leaves lies scattered
 // among what it has thrown away, and every page with some of it stays until the next round,
 // which is hours away.
 func frugal(servers int) (undo func()) {
 	const (
 		each   = 8  // servers
-		growth = 50 // percent
+		growth = 30 // percent
 	)
 	before, percent := runtime.GOMAXPROCS(0), debug.SetGCPercent(growth)
 	runtime.GOMAXPROCS(min(before, 1+servers/each))
@@ -23,11 +23,4 @@ func frugal(servers int) (undo func()) {
 		debug.SetGCPercent(percent)
 		runtime.GOMAXPROCS(before)
 	}
-}
-
-// rest gives back the memory that a round has left and that is not needed until the
-// next one, which is hours away.
-func rest() {
-	runtime.GC() // what pools and finalizers hold on to goes with the second collection
-	debug.FreeOSMemory()
 }
