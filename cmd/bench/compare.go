@@ -71,7 +71,7 @@ func (b *bench) startContenders(ctx context.Context) (x *contenders, err error) 
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	x.daemon, err = x.step.startDaemon(ctx)
+	x.daemon, err = x.step.startDaemon(ctx, "step.log")
 	return x, err
 }
 

@@ -60,7 +60,7 @@ func (b *bench) measureIdle(ctx context.Context) (idle, error) {
 		return r, err
 	}
 	defer peer.Stop()
-	daemon, err := peer.startDaemon(ctx)
+	daemon, err := peer.startDaemon(ctx, "step-idle.log")
 	if err != nil {
 		return r, err
 	}

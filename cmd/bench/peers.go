@@ -92,9 +92,10 @@ func (p *peer) recipe(ctx context.Context) error {
 	return p.run(ctx, hook[0], hook[1:]...)
 }
 
-// startDaemon starts step's own daemon with the hook. It renews at SIGHUP.
-func (p *peer) startDaemon(ctx context.Context) (*testbed.Process, error) {
-	d, err := p.bed.Start("step.log", p.env, p.bed.opts.step, p.renewal("--daemon", "--exec", strings.Join(p.hook(), " "))...)
+// startDaemon starts step's own daemon with the hook, and with a log that is its alone,
+// which tells when it listens. It renews at SIGHUP.
+func (p *peer) startDaemon(ctx context.Context, log string) (*testbed.Process, error) {
+	d, err := p.bed.Start(log, p.env, p.bed.opts.step, p.renewal("--daemon", "--exec", strings.Join(p.hook(), " "))...)
 	if err != nil {
 		return nil, err
 	}
