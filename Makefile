@@ -76,9 +76,9 @@ lint: ## gofmt, go vet, staticcheck, go mod tidy, imports between packages, know
 	@packaging/vulncheck.sh $(GOVULNCHECK)
 
 # Beside the step CLI of the usual recipe, redis-cli and certbot, which it fetches.
-bench: bin/redis-cert-agent bin/redis-cert-ca bin/bench bin/step ## measure, into docs/benchmarks.md: ten minutes on an idle machine
+bench: bin/redis-cert-agent bin/redis-cert-ca bin/bench bin/step ## measure, into docs/benchmarks.md: fifteen minutes on an idle machine
 	@packaging/deps.sh redis-server redis-cli certbot
-	@packaging/progress.sh 'the benchmark takes ten minutes' bin/bench -o docs/benchmarks.md
+	@packaging/progress.sh 'the benchmark takes fifteen minutes' bin/bench -o docs/benchmarks.md
 
 bin/step:
 	@packaging/deps.sh go

@@ -45,7 +45,7 @@ type options struct {
 // full is what make bench does; quick is enough to see that everything works.
 var (
 	full = options{rounds: 200, compare: 60, fromRest: 10, due: 50 * time.Second, changes: 20, starts: 30, arms: 4, arm: 5 * time.Second,
-		crowd: 12, frozen: 3, agents: 500, endpoints: 10_000, rotations: 700, idle: time.Minute, rest: 150 * time.Second}
+		crowd: 12, frozen: 3, agents: 500, endpoints: 10_000, rotations: 700, idle: time.Minute, rest: 5 * time.Minute}
 	quick = options{rounds: 10, compare: 5, fromRest: 2, due: 10 * time.Second, changes: 3, starts: 5, arms: 1, arm: 3 * time.Second,
 		crowd: 3, frozen: 1, agents: 20, endpoints: 500, rotations: 30, idle: 5 * time.Second, rest: 6 * time.Second}
 )
