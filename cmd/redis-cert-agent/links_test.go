@@ -295,7 +295,7 @@ func (n *node) killLinks() {
 
 // quiet fails the test where the server's log tells of TLS since its links were ended: one
 // that was refused and made later shows nowhere else. Who has no certificate at all is none
-// of the nodes, but another test that looks for the servers of this host.
+// of the nodes nor of their agents: other tests look at the servers of this host.
 func (n *node) quiet() {
 	n.t.Helper()
 	for line := range strings.Lines(n.redis.Log()[n.logged:]) {
