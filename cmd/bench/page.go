@@ -91,6 +91,7 @@ func (i idle) figures() []Figure {
 	window := seconds(i.Window)
 	return []Figure{
 		atMost("the binary, stripped", i.Binary, maxBinary, megabytes),
+		atMost("idle for "+window+": RssAnon", i.Early.Anon<<10, maxAnon, megabytes),
 		atMost("idle for "+seconds(i.Rest)+": RssAnon", i.Late.Anon<<10, maxAnon, megabytes),
 		atMost("idle for "+seconds(i.Rest)+": RssAnon, by step's daemon", float64(i.Late.Anon)/float64(i.Step.Anon), 0.5, ratio),
 		atMost("wake-ups in "+window+" without a watchdog", i.Wakeups, maxWakeups, number),
